@@ -1,4 +1,4 @@
-"""Decode audio files to mono samples block by block, in memory that does not grow with them.
+"""Decode audio files to mono samples block by block, with bounded memory use.
 
 As in librosa.load, channels are averaged before resampling, and soxr resamples with its high-quality setting. FFmpeg
 decodes the files through PyAV.
@@ -55,12 +55,12 @@ def blocks(
             ValueError, stops decoding and propagates.
 
     Yields:
-        float32 (N,) with N > 0; the blocks differ in length and hold a few seconds each. Every file yields at least
+        float32 (N,) with N > 0; the blocks differ in length and contain a few seconds each. Every file yields at least
         one.
 
     Raises:
         AudioError: the file is not audio, is damaged, empty or too long (TooLongError), has a sample rate outside 1 to
-            768 kHz, or contains samples that are not finite. The blocks before the damage are still yielded.
+            768 kHz, or contains non-finite samples. The blocks before the damage are still yielded.
         OSError: the file cannot be opened, or the stream cannot be read.
     """
     is_empty = True
@@ -122,9 +122,9 @@ def _open(stream: IO[bytes]) -> av.container.InputContainer:
 
 
 def _track(container: av.container.InputContainer, longest_seconds: float, on_packet: Callable[[], object]) -> int:
-    """Return the index of the audio track to decode: the default track or, if it is silent, the first that is not.
+    """Return the index of the audio track to decode: the default track or, if that is silent, the first audible one.
 
-    If there are several tracks, packets are read until the preferred one has sound, since a default track may be
+    If there are several tracks, packets are read until the preferred one contains sound, since a default track may be
     silent.
 
     Raises:

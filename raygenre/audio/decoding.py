@@ -1,6 +1,6 @@
 """Decode audio files to mono samples at 22 050 Hz, and cut songs into windows.
 
-GTZAN's images were computed from such samples. `raygenre.audio.blocks` decodes them.
+GTZAN's images were computed from samples in this format. `raygenre.audio.blocks` decodes them.
 
 Conventions: samples are mono float32 in [−1, 1] at 22 050 Hz.
 """
@@ -39,10 +39,10 @@ __all__ = [
 WINDOW = 661_794  # samples: 30.0 s, the length of GTZAN's clips
 MAX_SINGLE_WINDOW = 31 * SAMPLE_RATE  # samples; every GTZAN clip is shorter, so each is a single window
 MIN_LENGTH = 3 * SAMPLE_RATE  # samples
-LONGEST_SECONDS = 1800.0  # s; longest song that is held in memory as a whole
+LONGEST_SECONDS = 1800.0  # s; longest song that is kept in memory as a whole
 SILENT_MESSAGE = "the song is silent from beginning to end"  # used if all levels are 0
 
-_MAX_HELD = 600  # s; most samples that `decode_section` holds
+_MAX_HELD = 600  # s; most samples that `decode_section` keeps in memory
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def decode(
 
     Raises:
         AudioError: the file is not audio, is damaged, empty or too long, has a sample rate outside 1 to 768 kHz, or
-            contains samples that are not finite.
+            contains non-finite samples.
         OSError: the file cannot be opened, or the stream cannot be read.
 
     Example:
@@ -112,7 +112,7 @@ def windows(samples: NDArray[np.float32]) -> list[Window]:
 
 
 def window_starts(length: int) -> list[int]:
-    """Return the first sample of each window of a song of more than 31 s, given its number of samples."""
+    """Return the index of each window's first sample, for a song of `length` samples that lasts more than 31 s."""
     return [*range(0, length - WINDOW, WINDOW), length - WINDOW]
 
 
@@ -123,12 +123,12 @@ def stream_windows(
 ) -> Iterator[Window]:
     """Cut a song into the same windows as `windows` does, while its samples arrive.
 
-    The samples of at most two windows are held, because the last window may start anywhere in the one before it.
+    At most two windows are kept in memory, because the last window may start anywhere within the previous one.
 
     Args:
         parts: the song in pieces of any length, float32 (N,) at 22 050 Hz.
         on_samples: function to call whenever samples of a window have arrived, with the window's start in s and all of
-            its samples so far. A window with this start begins with these samples.
+            its samples so far. If the song has a window with this start, it begins with these samples.
 
     Raises:
         AudioError: the song is shorter than 3 s.
@@ -171,10 +171,11 @@ def middle_window(samples: NDArray[np.float32]) -> Window:
 
 
 def decode_middle(source: Path | bytes | IO[bytes]) -> Window:
-    """Decode the window that `middle_window` returns for a song, in memory that does not grow with the song.
+    """Decode the window that `middle_window` returns for a song; memory use does not grow with the song's length.
 
     Containers often state a wrong duration, so the middle is known only at the end. Until then, the second half of the
-    samples decoded so far is held. If that half is longer than ten minutes, the song is decoded again up to its middle.
+    samples decoded so far is kept in memory. If that half is longer than ten minutes, the song is decoded again up to
+    its middle.
 
     Args:
         source: path, bytes or binary stream, as for `decode`.

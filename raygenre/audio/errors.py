@@ -14,7 +14,7 @@ class TooLongError(AudioError):
 
     @classmethod
     def beyond(cls, longest_seconds: float) -> Self:
-        """Return the error for audio beyond a limit in s."""
+        """Return the error for audio that is longer than a limit, given in s."""
         return cls(f"the audio lasts over {longest_seconds:g} s, which is the limit; split it into parts")
 
 

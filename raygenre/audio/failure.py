@@ -8,7 +8,7 @@ import av
 
 _COPY = "copy it again from its source"
 _CONVERT = "convert it to FLAC or MP3"
-_MAX_BOXES = 1000  # boxes of an MP4 file that are searched for its index; files have about five, fragmented ones more
+_MAX_BOXES = 1000  # maximum number of boxes of an MP4 file to search for its index; most have about five
 
 
 def failure_reason(stream: IO[bytes], name: str, error: Exception) -> str:
@@ -27,7 +27,7 @@ def failure_reason(stream: IO[bytes], name: str, error: Exception) -> str:
 
 
 def no_track_reason(stream: IO[bytes], name: str) -> str:
-    """Return the message for a file in which FFmpeg finds no audio track, for the same arguments."""
+    """Return the message for a file in which FFmpeg finds no audio track; arguments as for `failure_reason`."""
     return _missing_part(stream, name) or "the file has no audio track; choose a file that has one"
 
 

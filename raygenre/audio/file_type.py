@@ -19,7 +19,7 @@ from raygenre.audio.frames import find_frames
 
 Kind = Literal["png", "audio"]
 
-HEAD_BYTES = 1 << 17  # bytes that `detect` should get; up to this many bytes of junk before the first frame are skipped
+HEAD_BYTES = 1 << 17  # bytes to pass to `detect`, and maximum size of junk that is skipped before the first frame
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -53,7 +53,7 @@ FORMATS = (
         tuple(((0, riff), (8, b"WAVE")) for riff in (b"RIFF", b"RIFX", b"RF64", b"BW64")),
     ),
     AudioFormat("FLAC", "flac", ".flac .fla", _at(0, b"fLaC")),
-    # A tag may also precede AAC, TTA, Monkey's Audio and other formats; FFmpeg then looks after the tag.
+    # A tag may also precede AAC, TTA, Monkey's Audio and other formats; FFmpeg then examines the data after the tag.
     AudioFormat("MP3", "mp3", ".mp3 .mp2 .mp1 .mpa .m2a", _at(0, b"ID3")),
     AudioFormat("AAC", "aac", ".aac .adts", ()),
     AudioFormat("Ogg", "ogg", ".ogg .oga .ogv .ogx .opus .spx", _at(0, b"OggS")),
@@ -90,11 +90,11 @@ _BYTE_ORDER_MARKS = (
     b"\xef\xbb\xbf",
     b"\xff\xfe",
     b"\xfe\xff",
-)  # some editors and scripts write them before binary files
+)  # some editors and scripts write a mark even at the start of binary files
 
 _COPY = "copy or download it again"
 _CONVERT = "convert it to FLAC or MP3"
-# Signatures of other files that are often found among music, with their types and the remedy.
+# Signatures of other types of files that are often found among music files, with the types and remedies.
 _OTHERS = (
     (0, b"\xff\xd8\xff", "a JPEG image", ""),
     (0, b"GIF8", "a GIF image", ""),
@@ -188,7 +188,7 @@ def identify_audio(head: bytes) -> FileType:
 
 
 def _signed_format(head: bytes) -> str:
-    """Return the name of the format whose signature the data has, or an empty string."""
+    """Return the name of the format whose signature matches the data, or an empty string."""
     for item in FORMATS:
         for signature in item.signatures:
             if all(head.startswith(magic, offset) for offset, magic in signature):

@@ -24,7 +24,7 @@ _SAMPLE_RATES = (44_100, 48_000, 32_000)  # Hz, of MPEG 1; halved for MPEG 2 and
 
 
 def find_frames(data: bytes, *, is_whole: bool) -> tuple[str, int] | None:
-    """Return the format, `MP3` or `AAC`, and the index of the first frame; None if there is none.
+    """Return the format, `MP3` or `AAC`, and the index of the first frame; None if no frame is found.
 
     Args:
         is_whole: whether the data is the whole file. If so, the frames after the first may be missing.
@@ -47,7 +47,7 @@ def find_frames(data: bytes, *, is_whole: bool) -> tuple[str, int] | None:
 
 
 def _frame(data: bytes, position: int) -> tuple[tuple[int, int], int]:
-    """Return what all frames of a stream have in common, and the frame's length in bytes (0: no frame)."""
+    """Return the header fields that all frames of a stream share, and the frame's length in bytes (0: no frame)."""
     header = data[position : position + 6].ljust(6, b"\0")
     if header[0] != 0xFF or header[1] & 0xE0 != 0xE0:
         return (0, 0), 0

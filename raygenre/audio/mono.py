@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from raygenre.audio.errors import AudioError
 
 CONVERT = "convert it to FLAC or MP3, or copy it again from its source"
-"""What to do with a file that cannot be decoded, for error messages."""
+"""Advice about a file that cannot be decoded, for error messages."""
 
 # Full-scale and zero values of FFmpeg's integer samples; its float samples are already within [−1, 1].
 _SCALES = {"uint8": (128.0, 128.0), "int16": (32_768.0, 0.0), "int32": (2_147_483_648.0, 0.0)}
@@ -33,7 +33,7 @@ class Mixer:
     def __init__(self) -> None:
         self.samples = 0
         self._mixed: list[NDArray[np.float32]] = []
-        self._values: list[NDArray[Any]] = []  # frames that are not mixed yet, all of the same form
+        self._values: list[NDArray[Any]] = []  # frames that have not been mixed yet, all with the same layout and type
         self._unmixed = 0  # samples in these frames
         self._form: tuple[bool, int, np.dtype[Any]] | None = None
 

@@ -1,8 +1,9 @@
 """Synthesise tracks in ten artificial genres for trying out the project without real music.
 
 Each genre has its own tempo, rhythm, harmony and timbre. Each track has its own key, tempo, swing, noise level and
-small mistakes, so two tracks of a genre differ as two songs in the same style do. The samples are computed with NumPy
-only and pass through the same spectrogram code as real audio. The same seed gives the same bytes.
+small mistakes, so two tracks of a genre differ from each other like two songs in the same style. The samples are
+computed with NumPy only and pass through the same spectrogram code as real audio. The same seed produces the same
+bytes.
 
 Conventions: samples are mono float32 at 22 050 Hz. A bar has sixteen steps, or twelve in `waltz`. Pitches are in
 semitones above the key note.
@@ -84,7 +85,7 @@ def synthesise(genre: str, *, seed: int) -> Samples:
     """Return a track of a synthetic genre, float32 (661 794,) within [−1, 1].
 
     Raises:
-        ValueError: there is no such synthetic genre.
+        ValueError: there is no synthetic genre of this name.
     """
     if genre not in STYLES:
         raise ValueError(f"unknown synthetic genre {genre!r}; expected one of {', '.join(GENRES)}")

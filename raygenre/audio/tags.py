@@ -39,7 +39,7 @@ class Tags:
         artist: artist of the song, or else of the album.
         album: title of the album.
         title: title of the song.
-        genres: each genre that the file names.
+        genres: all genres that the file lists.
         album_artist: artist of the album, or else of the song.
     """
 

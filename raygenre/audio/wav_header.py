@@ -16,7 +16,7 @@ _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE  # codes of WAVE formats
 # Codes of AU files, which are big-endian, for a WAVE format and its bytes per sample.
 _AU_CODES = {(_PCM, 2): 3, (_PCM, 3): 4, (_PCM, 4): 5, (_FLOAT, 4): 6, (_FLOAT, 8): 7}
 _UNKNOWN_SIZE = 0xFFFFFFFF
-_SAMPLED = 1 << 16  # bytes from the middle of the file that are examined to see how integers are stored
+_SAMPLED = 1 << 16  # bytes from the middle of the file, examined to determine how integers are stored
 _MAX_FLOAT = 2.0**24  # floats of a "24.0" file reach ±2²³
 
 

@@ -18,7 +18,7 @@ from raygenre.batch.errors import BatchError
 from raygenre.system import worker_pool
 
 SONGS_PER_BLOCK = 256
-"""Maximum number of songs in a block. A block becomes one file of the output, and a killed worker repeats its block."""
+"""Maximum number of songs in a block. A block becomes one output file, and the block of a killed worker is repeated."""
 SONGS_PER_GPU_BATCH = 64
 PROBLEM = "problem"
 """Column with the reason why a song's results could not be stored; empty if they were stored."""
@@ -40,7 +40,7 @@ def gpus() -> int:
 
 
 def block_size(songs: int, jobs: int) -> int:
-    """Return how many songs a block has."""
+    """Return the number of songs per block."""
     return max(1, min(SONGS_PER_BLOCK, songs // (_BLOCKS_PER_WORKER * workers(jobs))))
 
 
@@ -49,8 +49,8 @@ def pool(size: int, *, initial: int = 1, blocks: int = 1) -> ActorPoolStrategy:
 
     Args:
         size: number of actors; 0 to start with `initial` and grow to as many as the cluster has room for.
-        blocks: number of blocks assigned to an actor at a time. With one, no block waits while another actor is idle;
-            with two, the second is fetched while the first is processed.
+        blocks: number of blocks assigned to an actor at a time. With 1, no block waits while another actor is idle;
+            with 2, one block is fetched while the other is processed.
     """
     if size:
         return ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=blocks)
@@ -58,7 +58,7 @@ def pool(size: int, *, initial: int = 1, blocks: int = 1) -> ActorPoolStrategy:
 
 
 def set_up() -> None:
-    """Keep Ray Data from printing, and let pools grow while all of their actors are busy.
+    """Stop Ray Data from printing, and allow pools to grow while all of their actors are busy.
 
     Errors are still raised, and Ray Data's log is in Ray's session folder.
     """
@@ -75,7 +75,7 @@ def rows(dataset: Dataset, output: object) -> Generator[dict[str, Any], None, No
     """Execute a dataset, and yield its rows as they arrive.
 
     Args:
-        dataset: describes what is stored where; its column `PROBLEM` says why a row could not be stored.
+        dataset: describes what is stored where; its column `PROBLEM` contains the reason if a row could not be stored.
         output: where the rows are stored, for messages.
 
     Raises:

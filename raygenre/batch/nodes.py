@@ -19,7 +19,7 @@ from raygenre.search.trials import cluster
 from raygenre.system.location import Location, is_url
 from raygenre.system.printable import printable
 
-_SECONDS = 120  # s in which a node must answer; a new worker process needs some of them for its imports
+_SECONDS = 120  # s within which a node must respond, including the imports of a new worker process
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Needs:
     release: str
 
     def problem(self) -> str:
-        """Return what this machine lacks; empty if it lacks nothing."""
+        """Return what is missing on this machine; empty if nothing is."""
         if (here := version("raygenre")) != self.release:
             return f"raygenre {here} is installed there, not {self.release}; install the same version on every node"
         for source in self.sources:

@@ -1,7 +1,7 @@
 """The output of a batch: a folder or URL with Parquet files and a description of the model.
 
-Each file has the rows of one block of songs and is written atomically, under a name that depends only on the songs.
-Therefore, a later run continues from what is stored, and a block that is computed again because a node was lost
+Each file contains the rows of one block of songs and is written atomically, under a name that depends only on the
+songs. Therefore, a later run continues from what is stored, and a block that is computed again because a node was lost
 overwrites its own file.
 """
 
@@ -38,10 +38,11 @@ class Output:
 
         Args:
             model: name of the model.
-            decisive: everything that determines the results, for JSON; not the name, since a model may have several.
+            decisive: everything that determines the results, as JSON values. This excludes the name, since a model may
+                have several names.
 
         Raises:
-            BatchError: the output belongs to another model, or contains files of another program.
+            BatchError: the output belongs to another model, or contains files from another program.
             LocationError: the URL is unusable.
             FileAccessError: the output cannot be read or written.
         """
@@ -75,7 +76,7 @@ class Output:
         return isinstance(stored, dict) and all(stored.get(name) == value for name, value in decisive.items())
 
     def done(self) -> pa.Array:
-        """Return the paths of the songs that have rows.
+        """Return the paths of the songs whose rows are stored.
 
         Raises:
             BatchError: a file is damaged.

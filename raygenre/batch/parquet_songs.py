@@ -24,7 +24,7 @@ DEFAULT_COLUMN = "path"
 """Column that contains the songs by default."""
 
 _SUFFIX = ".parquet"
-_ROWS_AT_ONCE = 8  # rows of content that a worker holds
+_ROWS_AT_ONCE = 8  # rows of content that a worker keeps in memory
 
 
 def is_parquet(source: str) -> bool:
@@ -36,7 +36,7 @@ def songs_of(source: str, stores: Stores, column: str) -> list["pa.Table"]:
     """Return the songs of a Parquet file, or of all Parquet files below a folder or URL.
 
     Raises:
-        BatchError: there is no Parquet file, or a file has no such column.
+        BatchError: there are no Parquet files, or a file lacks the column.
         OSError: a file cannot be read.
     """
     files = _parquet_files(source, stores)
@@ -61,7 +61,8 @@ def songs_of(source: str, stores: Stores, column: str) -> list["pa.Table"]:
 def contents(block: "pa.Table", stores: Stores, column: str) -> Iterator[tuple[str, Path | str | bytes]]:
     """Yield the name of each song of a block, and its path, URL or content. Runs in a worker.
 
-    Content is read a few rows at a time. If the Parquet file cannot be read, the error is raised for all songs left.
+    Content is read a few rows at a time. If the Parquet file cannot be read, the error is raised for all remaining
+    songs.
 
     Raises:
         OSError: the Parquet file cannot be read.
@@ -104,7 +105,7 @@ def _column_type(file: pq.ParquetFile, name: str, column: str) -> Any:
     """Return the type of a column with paths or content.
 
     Raises:
-        BatchError: the file has no such column.
+        BatchError: the file lacks this column.
     """
     types = dict(zip(file.schema_arrow.names, file.schema_arrow.types, strict=True))
     kind = types.get(column)

@@ -5,10 +5,10 @@ songs ─► blocks ─► decode and classify, an actor per CPU ─────
                 └► decode, an actor per CPU ─► classify, an actor per GPU ──┘   if the cluster has GPUs
 ```
 
-On CPUs, the network runs where its input is decoded, as in `raygenre.workflows.predict`: it takes a fraction of the
-time that decoding takes, so separate actors would be idle, and its input would have to be copied between processes.
-Each song is classified by the same calls as in that module, so the probabilities are the same, bit for bit; on a GPU,
-the last digits differ.
+On CPUs, the network runs in the process that decodes its input, as in `raygenre.workflows.predict`: running it takes a
+fraction of the time that decoding takes, so separate actors would be idle, and the input would have to be copied
+between processes. Each song is classified by the same calls as in that module, so the probabilities are the same, bit
+for bit; on a GPU, the last digits differ.
 """
 
 import math
@@ -63,7 +63,7 @@ def predict_all(
 
     Args:
         jobs: number of actors that decode; 0 for one per CPU.
-        longest_seconds: maximum duration of a song in s; longer songs get an error.
+        longest_seconds: maximum duration of a song in s; longer songs fail.
         gpus: number of actors that classify, each on a GPU; 0 to classify where songs are decoded. By default, one for
             each GPU of the cluster.
 
@@ -112,7 +112,7 @@ def predict_all(
 class Store:
     """Writes the results of a block of songs as one file.
 
-    An actor does this itself, because a task for it would need another process with the same imports.
+    An actor does this itself, because a separate task would need another process with the same imports.
     """
 
     rows: Rows

@@ -83,7 +83,7 @@ class Decode:
             with self.stores.local_copy(file, name) as path:
                 check_regular(path, AudioError)
                 tags = read_tags(path)
-                if self.kind.weights_sha256 and not is_image(path):  # its own network is faster on the GPU
+                if self.kind.weights_sha256 and not is_image(path):  # features are computed faster on the GPU
                     found = audio_blocks(path, rate=self.kind.sample_rate, longest_seconds=self.longest_seconds)
                     return Decoded(tags, samples=np.concatenate(list(found)))
                 return Decoded(tags, self.kind.read(path, longest_seconds=self.longest_seconds))
@@ -147,6 +147,6 @@ def process(
         for (name, _), result in execution.attempts(work, items, isolated=isolated):
             del left[name]
             yield name, work.failure(result) if isinstance(result, Exception) else result
-    except (OSError, BatchError) as error:  # the Parquet file with their content cannot be read
+    except (OSError, BatchError) as error:  # the Parquet file that contains the songs cannot be read
         for name in left:
             yield name, work.failure(error)

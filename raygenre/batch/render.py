@@ -62,7 +62,7 @@ def plan_batch(source: str, output: Location) -> BatchPlan:
     """Return the songs of a folder or URL of `<class>/` folders that have no image in the output yet.
 
     Raises:
-        DataError: there is no audio in a class folder.
+        DataError: no class folder contains audio.
         LocationError: a URL is unusable.
         FileAccessError: a store cannot be read.
     """
@@ -140,7 +140,7 @@ class _Renderer:
     def _exists(self, row: Mapping[str, bytes | str]) -> bool:
         file = os.fsdecode(row["file"])
         if is_url(file) or self._output.is_remote:
-            return False  # the plan contains no songs that have images
+            return False  # songs that already have images are not in the plan
         return is_up_to_date(RenderTarget(Path(file), self._output.folder / str(row["image"])))
 
 

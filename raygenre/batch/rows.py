@@ -32,7 +32,7 @@ _ERROR = ("error", pa.string())
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows for songs that a classifier with these genres predicts."""
+    """Builds the table rows for songs, from the predictions of a classifier with these genres."""
 
     genres: tuple[str, ...]
 

@@ -62,7 +62,7 @@ def find_songs(sources: Sequence[str], column: str = "") -> SongList:
             them; otherwise, only those whose names end with `.parquet` are, and their column is `path`.
 
     Raises:
-        BatchError: a Parquet source has no such column, or one of another type.
+        BatchError: a Parquet source has no such column, or the column has an unsupported type.
         LocationError: a URL is unusable.
         FileAccessError: a store or a Parquet file cannot be read.
     """
@@ -93,7 +93,7 @@ def find_songs(sources: Sequence[str], column: str = "") -> SongList:
 
 
 def blocks(table: "pa.Table", size: int) -> list["pa.Table"]:
-    """Divide a table of songs into parts of at most `size`, each from a single row group of a Parquet file."""
+    """Divide a table of songs into parts of at most `size` songs, each from a single row group of a Parquet file."""
     groups = zip(table["file"].to_pylist(), table["group"].to_pylist(), strict=True)
     parts, start = [], 0
     for _, run in groupby(groups, key=lambda place: place if place[1] is not None else None):

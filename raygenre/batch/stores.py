@@ -1,7 +1,7 @@
 """Files at URLs of any store that pyarrow supports: list them, and open them for reading.
 
 A file's URL has no options: the bytes after a `?` belong to its name. The options of a store, such as the endpoint in
-`s3://BUCKET/PATH?endpoint_override=http://HOST:PORT`, are given once, with the source.
+`s3://BUCKET/PATH?endpoint_override=http://HOST:PORT`, are specified once, with the source.
 """
 
 import shutil
@@ -42,7 +42,7 @@ class Stores:
 
     @classmethod
     def of(cls, urls: Sequence[str]) -> "Stores":
-        """Return the stores of sources, whose URLs may have options.
+        """Return the stores for the given sources, whose URLs may include options.
 
         Raises:
             LocationError: two URLs with the same scheme have different options.
@@ -94,11 +94,11 @@ class Stores:
     def local_copy(self, file: Path | str | bytes, name: str) -> Iterator[Path]:
         """Yield the path of a file on this machine: the file itself, or a temporary copy of a URL or of content.
 
-        Copies are made on disk, so that memory does not grow with the file.
+        Copies are made on disk, so that memory use does not grow with the file's size.
 
         Args:
             file: path, URL or content.
-            name: the file's name. The copy gets its suffix, which helps in reading tags.
+            name: the file's name. The copy has the same suffix, which helps to identify the format of its tags.
 
         Raises:
             OSError: the file cannot be read, or the copy cannot be written.

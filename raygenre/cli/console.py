@@ -30,7 +30,7 @@ from raygenre.system.redaction import masked
 from raygenre.system.storage import Storage
 
 INTERRUPTED = 130  # exit code after Ctrl-C, as in shells
-MAX_FAILURES = 10  # failures that are printed if they are also listed elsewhere
+MAX_FAILURES = 10  # maximum number of failures to print if all are listed elsewhere
 
 
 class LiteralConsole(Console):
@@ -92,7 +92,7 @@ def fail(message: str) -> NoReturn:
 
 @contextmanager
 def mlflow_errors(storage: Storage) -> Iterator[None]:
-    """Send each request to MLflow only once, and turn its errors into an MlflowRequestError with the reason."""
+    """Send each request to MLflow only once, and convert errors into an MlflowRequestError that states the reason."""
     from raygenre.tracking.retries import no_retries
 
     try:

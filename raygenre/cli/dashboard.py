@@ -82,7 +82,7 @@ def _open(storage: "Storage", study: str, study_url: str | None) -> "tuple[BaseS
     from raygenre.search.study.dashboard_storage import DashboardStorage
 
     opened: set[Path] = set()
-    lock = threading.Lock()  # the dashboard answers several requests at once
+    lock = threading.Lock()  # the dashboard handles several requests concurrently
 
     def find_new() -> "list[BaseStorage]":
         with lock:

@@ -106,10 +106,10 @@ def shared_places(sources: Sequence[str]) -> list[str]:
 
 @dataclass
 class _Tally:
-    """Counts of the finished songs, in memory that does not grow with their number.
+    """Counts of the finished songs; memory use does not grow with their number.
 
     Attributes:
-        genres: number of songs of each genre, without uncertain predictions.
+        genres: number of songs per genre, excluding uncertain predictions.
         failures: the first failed songs, with the reasons.
     """
 

@@ -1,4 +1,4 @@
-"""The part of `raygenre predict` that asks an endpoint for the predictions."""
+"""The part of `raygenre predict` that requests predictions from an endpoint."""
 
 import os
 from pathlib import Path
@@ -27,7 +27,7 @@ def predict_remote(
         at_once: number of concurrent requests; 0 for a suitable number.
 
     Raises:
-        RaygenreError: the endpoint is unreachable or refuses to describe its model, or a file cannot be written.
+        RaygenreError: the endpoint is unreachable or does not describe its model, or a file cannot be written.
         typer.Exit: with 1 if a file failed, and with 130 after Ctrl-C.
     """
     from raygenre.client import Client, RefusedError, Retries
@@ -38,7 +38,7 @@ def predict_remote(
     key = os.environ.get(KEY_VARIABLE, "")
     try:
         with Client(url, api_key=key, retries=Retries(attempts=3, first_wait=0.2)) as client:
-            facts = client.model()  # first, so that a wrong address or key fails at once
+            facts = client.model()  # first, so that a wrong address or key fails immediately
     except RefusedError as error:
         if error.status != 401:
             raise

@@ -32,7 +32,7 @@ def print_json(result: "SongResult", model: str, trained_on: "TrainingData") -> 
 
 
 def print_table(results: "Sequence[SongResult]", root: Path) -> None:
-    """Print a table of the songs, followed by the genres of longer songs over time and, for several songs, counts."""
+    """Print a table of the songs, then the genres of longer songs over time and, for more than one song, the counts."""
     from raygenre.workflows import timeline
     from raygenre.workflows.predict_output import summary_text
     from raygenre.workflows.sources import relative_name
@@ -104,7 +104,7 @@ def write_table(
 
 
 def write_plot(classifier: "Classifier", path: Path, output: Path, warning: str, notes: Console) -> None:
-    """Plot a song's spectrogram and its genres over time to a PNG, and print its name on `notes`."""
+    """Plot a song's spectrogram and its genres over time to a PNG, and print the file's name on `notes`."""
     from raygenre.workflows import plotted_song, timeline
 
     try:

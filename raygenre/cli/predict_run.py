@@ -1,4 +1,4 @@
-"""Report predictions: print results as they come, and write the table and the playlists."""
+"""Report predictions: print results as they arrive, and write the table and the playlists."""
 
 from collections.abc import Generator
 from contextlib import closing
@@ -44,7 +44,7 @@ def report_predictions(
         results: number and result of each song, as they finish.
         output: where to write the table, if anywhere.
         playlists: folder for one playlist per genre, if requested.
-        resumes: whether the same command continues after Ctrl-C.
+        resumes: whether running the same command again after Ctrl-C resumes it.
 
     Raises:
         RaygenreError: the table or a playlist cannot be written.
@@ -56,7 +56,7 @@ def report_predictions(
     notes = err if as_json else out  # with --json, stdout contains only JSON lines
     songs = files.songs
     finished: dict[int, SongResult] = {}
-    printed = 0  # songs whose JSON line is printed
+    printed = 0  # songs whose JSON line has been printed
     interrupted = False
     try:
         with (

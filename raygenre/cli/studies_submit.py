@@ -30,7 +30,7 @@ _POLL = 0.5  # s
 
 
 def _with_options_of_tune(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command all options of `tune` that it does not declare itself, as keyword arguments."""
+    """Add all options of `tune` to a command, as keyword arguments, unless the command declares them itself."""
     own = [p for p in inspect.signature(command).parameters.values() if p.kind is not p.VAR_KEYWORD]
     names = {*_NOT_SUBMITTED, *(parameter.name for parameter in own)}
     inherited = [p for name, p in inspect.signature(tune).parameters.items() if name not in names]
@@ -104,8 +104,8 @@ def starter(
     On a cluster, the function waits until the driver has reported.
 
     Raises:
-        ClusterJobsError: the cluster does not answer or rejects the token; the function raises it, too, if the driver's
-            job ends before it has reported.
+        ClusterJobsError: the cluster does not respond or rejects the token; the returned function also raises this
+            error if the driver's job ends before it has reported.
     """
     variables = {name: os.environ[name] for name in request.variables if name in os.environ}
     variables |= {"RAYGENRE_STORAGE": str(storage)} | ({"RAYGENRE_STUDY_URL": study_url} if study_url else {})
@@ -133,7 +133,7 @@ def starter(
 
 
 def _options(context: typer.Context, values: dict[str, Any]) -> Options:
-    """Return the options as `tune` would get them."""
+    """Return the options as `tune` would receive them."""
     sources = {name: context.get_parameter_source(name) for name in context.params}
     given = frozenset(name for name, source in sources.items() if source and source.name == "COMMANDLINE")
     names = {field.name for field in fields(Options)} & values.keys()
@@ -145,7 +145,7 @@ def _options(context: typer.Context, values: dict[str, Any]) -> Options:
 
 def _checked(options: Options) -> tuple[Options, Storage]:
     """Check everything that can be checked here, and return the options, completed from this machine's environment."""
-    # A cluster has its own paths, and Ray's folder there is already chosen.
+    # A cluster uses its own paths, and its Ray folder has already been chosen.
     check_search(replace(options, data=None) if options.address else options)
     storage = resolve(options.storage, options.tracking_uri)
     with file_errors(f"the storage {storage} cannot be used"):

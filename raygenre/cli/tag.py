@@ -1,4 +1,4 @@
-"""`raygenre tag`: write the predicted genres into the tags of songs, and take them back."""
+"""`raygenre tag`: write predicted genres into the tags of songs, or undo these changes."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing, nullcontext
@@ -147,7 +147,7 @@ def _run(
             for plan in progress.track(stream, total=len(surveyed), description="tagging" if log else "predicting"):
                 final = plan if model is None else with_provenance(plan, model)
                 done.append(apply(final, log, model=model, cache=cache) if log else final)
-    except (KeyboardInterrupt, LogError) as error:  # the songs written so far must still be reported
+    except (KeyboardInterrupt, LogError) as error:  # songs that have been written must still be reported
         return error
     return None
 

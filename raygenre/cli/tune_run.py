@@ -48,7 +48,7 @@ _RESUMABLE = (
     RayError,
     SearchFailedError,
     TrackingError,
-)  # after these, the search can be resumed
+)  # after these errors, the search can be resumed
 
 
 def run_tune(options: Options, console: Console, *, started: float) -> None:
@@ -83,8 +83,8 @@ class TuneSession:
     """One run of a search, with everything that it loads and prints.
 
     Args:
-        controls: the limits that the search follows while it runs, and where it reports what it could use. A search
-            with controls shares its machine.
+        controls: the limits that the search obeys while it runs, and its reports of the places that it could use. A
+            search with controls shares its machine with other searches.
 
     Attributes:
         ledger: ledger of the study; None until it is open.
@@ -110,7 +110,7 @@ class TuneSession:
         """Run or resume the search, and print its result.
 
         Raises:
-            SearchStopped: the controls asked the search to stop.
+            SearchStopped: the controls requested the search to stop.
             PromotionPendingError: the model is registered, but the champion could not be changed.
             KeyboardInterrupt: the user pressed Ctrl-C.
             any of `ERRORS`: see `reason`.
@@ -138,7 +138,7 @@ class TuneSession:
         print_result(outcome, ledger, self.storage, display=display, console=self._console, seconds=seconds)
 
     def reason(self, error: Exception) -> str:
-        """Return why one of `ERRORS` ended the search."""
+        """Return a text that explains why one of `ERRORS` ended the search."""
         if isinstance(error, TrackingError):
             return f"MLflow at {self.storage.server}: {reason(error)}"
         if isinstance(error, STORAGE_ERRORS):
@@ -191,8 +191,8 @@ class TuneSession:
     def _load_and_connect(self, source: Path | None, *, merge_case: bool) -> tuple[Dataset, str]:
         """Load the tracks, and return them with the text from `connect`, which is empty if Ray has not started yet.
 
-        Ray starts while synthetic tracks are drawn. With real data it starts later, since the options may not suit the
-        data.
+        Ray starts while synthetic tracks are drawn. With real data, Ray starts later, since the options may not suit
+        the data.
         """
         if source:
             return self._load(source, merge_case=merge_case), ""

@@ -53,7 +53,7 @@ def ui(
 
 
 def _page(storage: "Storage", address: str) -> str:
-    """Return the page of the UI with the trials of the newest search, or the first page if MLflow does not answer."""
+    """Return the page of the UI with the trials of the newest search, or the first page if MLflow does not respond."""
     from raygenre.tracking.server import TrackingError
     from raygenre.tracking.shared_view import view_link
 

@@ -1,4 +1,4 @@
-"""A client for the endpoint, sync and async: typed answers, retries, streaming, jobs.
+"""A client for the endpoint, sync and async: typed responses, retries, streaming, jobs.
 
     from raygenre.client import Client
 

@@ -1,4 +1,4 @@
-"""Types for the endpoint's answers.
+"""Types for the endpoint's responses.
 
 The types have the same fields as the endpoint's OpenAPI document, which a test checks. Fields that a later version of
 the endpoint adds are ignored.
@@ -10,13 +10,13 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Part(BaseModel):
-    """A part of an answer."""
+    """The base class of all parts of a response."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class ModelName(Part):
-    """The model that gave an answer.
+    """The model that made a prediction.
 
     Attributes:
         name: name of the registered model or of the model's folder.
@@ -37,7 +37,7 @@ class TrainedOn(Part):
     """The data that a model was trained on.
 
     Attributes:
-        kind: `synthetic` for a model that was trained only on synthetic sounds, whose answers for real songs are
+        kind: `synthetic` for a model that was trained only on synthetic sounds, whose predictions for real songs are
             meaningless; `unknown` if it was not recorded.
         name: `synthetic`, or the name of the data folder; empty if it was not recorded.
     """
@@ -73,8 +73,8 @@ class Answer(Part):
         confidence: probability of that genre.
         uncertain: whether the confidence is below the model's threshold.
         probabilities: probability of each genre; they add up to 1.
-        windows: answers for the windows with sound; none for a PNG.
-        model: model that gave the answer.
+        windows: predictions for the windows with sound; none for a PNG.
+        model: model that made the prediction.
         trained_on: data that the model was trained on.
         request_id: id of the request in the endpoint's logs.
     """
@@ -155,7 +155,7 @@ class ModelFacts(Part):
         threshold: confidence below which an answer is uncertain.
         sha256: SHA-256 of the weights, genres and calibration.
         card: model card, in Markdown.
-        challenger: model that answers a share of the requests, if any.
+        challenger: model that handles a share of the requests, if any.
         pretrained: the network that names tags instead of genres, if the endpoint has it.
         most_bytes: maximum size of a request body, in bytes.
         most_seconds: maximum duration of an audio file, in s.

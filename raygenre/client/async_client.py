@@ -18,7 +18,7 @@ from raygenre.errors import FileAccessError
 
 T = TypeVar("T")
 FileOutcome = Answer | ClientError | FileAccessError
-"""The answer to one of several files, or why there is none."""
+"""The answer for one of several files, or the error if there is none."""
 
 
 class AsyncClient:
@@ -39,7 +39,7 @@ class AsyncClient:
     async def predict_many(
         self, files: Iterable[File], *, at_once: int = 4
     ) -> AsyncGenerator[tuple[int, FileOutcome], None]:
-        """Send several files at once, each in its own request, and yield (index, answer or error) as they finish.
+        """Send several files concurrently, each in its own request, and yield (index, answer or error) as they finish.
 
         Close the generator to cancel the other requests, for example with `contextlib.aclosing`.
 
@@ -68,9 +68,9 @@ class AsyncClient:
             await asyncio.gather(*running, return_exceptions=True)
 
     async def stream(self, file: File) -> AsyncGenerator[Window | Answer, None]:
-        """Yield the windows of a song as soon as each is classified, and finally the whole answer.
+        """Yield the windows of a song as soon as each is classified, and finally the complete answer.
 
-        An endpoint that does not stream sends all of them at once. An attempt is not repeated once its first windows
+        An endpoint that does not stream sends all windows together. An attempt is not repeated once its first windows
         have been yielded.
         """
         response = await self._take(self._core.stream(file))
@@ -101,7 +101,7 @@ class AsyncClient:
     async def create_job(self, file: File, *, callback: str = "") -> Job:
         """Send a song to be classified later, such as one that is too long for `predict`, and return the job.
 
-        If the connection fails before the answer arrives, the song is sent again, and there may be two jobs.
+        If the connection fails before the answer arrives, the song is sent again, which may create two jobs.
 
         Args:
             callback: HTTPS URL to which the endpoint sends the finished job; its operator lists the allowed hosts.

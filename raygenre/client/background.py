@@ -1,4 +1,4 @@
-"""Iterate over an async generator from sync code, so that it can be cancelled at once."""
+"""Iterate over an async generator from sync code, so that it can be cancelled immediately."""
 
 import asyncio
 import threading
@@ -14,10 +14,10 @@ def iterate_in_thread(items: AsyncGenerator[T, None], close: Callable[[], Awaita
     """Yield the items of an async generator that runs in its own event loop and thread.
 
     Threads with blocking requests could not be stopped, for example by Ctrl-C, and in a notebook, the main thread
-    already has an event loop.
+    already runs an event loop.
 
     Args:
-        close: function that is called in the loop at the end.
+        close: function to call in the event loop at the end.
 
     Raises:
         Exception: any exception that the async generator raises.
@@ -46,7 +46,7 @@ def iterate_in_thread(items: AsyncGenerator[T, None], close: Callable[[], Awaita
         while (result := results.get()) is not None:
             yield result
     finally:
-        loop.call_soon_threadsafe(task.cancel)  # without effect if the task is done
+        loop.call_soon_threadsafe(task.cancel)  # has no effect if the task is done
         thread.join()
         loop.close()
     task.result()

@@ -21,7 +21,7 @@ _CHUNK = 1 << 18  # bytes
 
 
 class _NotRegularError(RaygenreError):
-    """The path leads to a pipe, a device or a folder."""
+    """The path refers to a pipe, a device or a folder."""
 
 
 class FileBody(httpx.SyncByteStream, httpx.AsyncByteStream):

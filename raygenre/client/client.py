@@ -26,14 +26,14 @@ class Client:
     All methods that send a request raise the same errors:
         RefusedError: the endpoint refused the request, for example with 415 or 422 for a file that is not music.
         UnreachableError: no attempt could connect to it.
-        NoAnswerError: the connection failed at each attempt, or nothing could be sent or was received for `timeout` s.
+        NoAnswerError: the connection failed at each attempt, or no data could be sent or received for `timeout` s.
         UnexpectedAnswerError: another server answered.
         FileAccessError: the file cannot be read.
 
     Args:
         url: address of the endpoint, such as http://localhost:8000.
         api_key: API key, if the endpoint requires one.
-        timeout: a request fails after this many s in which nothing could be sent or was received. There is no limit on
+        timeout: a request fails if no data can be sent or received for this many seconds. There is no limit on
             the duration of the whole upload.
         retries: how often and when a request is sent again.
 
@@ -55,10 +55,10 @@ class Client:
         return self._take(self._core.predict(file))
 
     def predict_many(self, files: Iterable[File], *, at_once: int = 4) -> Generator[tuple[int, FileOutcome], None]:
-        """Send several files at once, each in its own request, and yield (index, answer or error) as they finish.
+        """Send several files concurrently, each in its own request, and yield (index, answer or error) as they finish.
 
-        The requests are made in a separate thread, which also iterates over `files`. Closing the generator cancels them
-        at once.
+        The requests are made in a separate thread, which also iterates over `files`. Closing the generator cancels the
+        requests immediately.
 
         Args:
             at_once: number of concurrent requests.
@@ -71,9 +71,9 @@ class Client:
         yield from iterate_in_thread(client.predict_many(files, at_once=at_once), client.close)
 
     def stream(self, file: File) -> Generator[Window | Answer, None]:
-        """Yield the windows of a song as soon as each is classified, and finally the whole answer.
+        """Yield the windows of a song as soon as each is classified, and finally the complete answer.
 
-        An endpoint that does not stream sends all of them at once. An attempt is not repeated once its first windows
+        An endpoint that does not stream sends all windows together. An attempt is not repeated once its first windows
         have been yielded.
         """
         response = self._take(self._core.stream(file))
@@ -101,7 +101,7 @@ class Client:
     def create_job(self, file: File, *, callback: str = "") -> Job:
         """Send a song to be classified later, such as one that is too long for `predict`, and return the job.
 
-        If the connection fails before the answer arrives, the song is sent again, and there may be two jobs.
+        If the connection fails before the answer arrives, the song is sent again, which may create two jobs.
 
         Args:
             callback: HTTPS URL to which the endpoint sends the finished job; its operator lists the allowed hosts.

@@ -1,4 +1,4 @@
-"""The requests of the sync and async clients, as steps that each executes in its own way.
+"""The requests of both clients, as steps that each client executes in its own way.
 
 A request is a generator. It yields a `Call` to send and receives the response, or the error if there was none; it
 yields a `Wait` between two attempts; and it returns the answer.
@@ -36,7 +36,7 @@ LINES = "application/x-ndjson"
 TIMEOUT = 300.0  # s
 _CONNECT = 10.0  # s
 _POLL = 1.0  # s, the shortest time between two polls of a job
-_SHOWN = 200  # characters shown of an unexpected answer
+_SHOWN = 200  # maximum number of characters of an unexpected response to show
 
 T = TypeVar("T")
 AnswerType = TypeVar("AnswerType", Answer, Job, ModelFacts, TagAnswer)
@@ -47,8 +47,8 @@ class Call:
     """A request to send.
 
     Attributes:
-        accept: media types of the answer.
-        streams: whether to return a successful answer in lines before it is read.
+        accept: media types of the response.
+        streams: whether to return a successful response before it has been read, as lines.
     """
 
     method: str
@@ -59,7 +59,7 @@ class Call:
     streams: bool = False
 
     def is_open(self, response: httpx.Response) -> bool:
-        """Return whether the lines of a response are still to be read; all other responses are read at once."""
+        """Return whether a response is read line by line later; all other responses are read immediately."""
         return self.streams and response.is_success and _media_type(response) == LINES
 
 
@@ -106,7 +106,7 @@ class Core:
         return self.read(Answer, response.content)
 
     def stream(self, file: File) -> Steps[httpx.Response]:
-        """Return a response that has either the whole answer or, if it `is_open`, lines that are not read yet."""
+        """Return a response that has the complete answer or, if it `is_open`, lines that have not been read."""
         accept = f"{LINES}, application/json;q=0.5"
         return (yield from self._exchange(Call("POST", "v1/predict", FileBody(file), accept=accept, streams=True)))
 
@@ -131,7 +131,7 @@ class Core:
         return job
 
     def finished_job(self, job_id: str) -> Steps[Job]:
-        """Poll a job until it has finished, as often as the endpoint asks."""
+        """Poll a job until it has finished, at the interval that the endpoint requests."""
         while True:
             job, asked = yield from self._job(job_id)
             if job.is_finished:
@@ -146,10 +146,10 @@ class Core:
         return self.read(ModelFacts, response.content)
 
     def read(self, kind: type[AnswerType], content: bytes) -> AnswerType:
-        """Return an answer from its JSON.
+        """Parse the JSON of an answer.
 
         Raises:
-            NoModelError: the answer has tags, because the endpoint has no model for genres yet.
+            NoModelError: the answer contains tags, because the endpoint has no model for genres yet.
             UnexpectedAnswerError: the answer is not of this kind.
         """
         try:
@@ -163,7 +163,7 @@ class Core:
         return RefusedError(f"{problem.detail}{tried}", status=problem.status, request_id=problem.request_id)
 
     def _job(self, job_id: str) -> Steps[tuple[Job, float]]:
-        """Return a job, and the number of s after which the endpoint wants to be polled again."""
+        """Return a job, and the number of seconds after which the endpoint asks to be polled again."""
         response = yield from self._exchange(Call("GET", _job_path(job_id)))
         return self.read(Job, response.content), retry_after(response.headers, datetime.now(UTC))
 
@@ -185,7 +185,7 @@ class Core:
     def _refusal(self, response: httpx.Response, attempts: int) -> RefusedError | UnexpectedAnswerError:
         try:
             return self.refusal(Problem.model_validate_json(response.content), attempts=attempts)
-        except ValidationError:  # a proxy's answer, or another server's
+        except ValidationError:  # the response of a proxy or of another kind of server
             status = f"{response.status_code} {response.reason_phrase}".strip()
         if response.status_code in BUSY:
             return RefusedError(f"{self.server} is busy: {status} ({attempts} attempts)", status=response.status_code)
@@ -195,7 +195,7 @@ class Core:
         return UnexpectedAnswerError(f"{self.server} answered {status}, not as a raygenre endpoint; check the address")
 
     def unexpected(self, content: bytes) -> ClientError:
-        """Return the error for an answer that is of an unknown kind, or has tags instead of genres."""
+        """Return the error for an answer that is of an unknown kind, or contains tags instead of genres."""
         with suppress(ValueError):
             fields = json.loads(content)
             if isinstance(fields, dict) and {"note", "pretrained"} <= fields.keys():

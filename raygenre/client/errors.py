@@ -9,7 +9,7 @@ from raygenre.errors import RaygenreError
 
 
 class ClientError(RaygenreError):
-    """A request has no answer; the message says why."""
+    """A request failed; the message says why."""
 
 
 class AddressError(ClientError, ValueError):
@@ -21,15 +21,15 @@ class UnreachableError(ClientError, ConnectionError):
 
 
 class NoAnswerError(ClientError, ConnectionError):
-    """The endpoint closed the connection before its answer was complete, or did not answer in time."""
+    """The endpoint closed the connection before its response was complete, or did not respond in time."""
 
 
 class UnexpectedAnswerError(ClientError):
-    """The answer is not one of this endpoint's API."""
+    """The response does not conform to the endpoint's API."""
 
 
 class NoModelError(ClientError):
-    """The endpoint has no model for genres yet, and answers with the tags of a pretrained network."""
+    """The endpoint has no model for genres yet, and responds with the tags of a pretrained network."""
 
 
 class RefusedError(ClientError):
@@ -65,7 +65,7 @@ def _reason(error: BaseException) -> str:
     link: BaseException | None = error
     while link:
         if isinstance(link, OSError) and link.strerror:
-            # asyncio replaces the text, but not the number.
+            # asyncio replaces an error's text, but keeps its number.
             reason = link.strerror if isinstance(link, socket.gaierror) or not link.errno else os.strerror(link.errno)
         attempts = link.exceptions if isinstance(link, BaseExceptionGroup) else ()  # one for each address of a host
         link = attempts[0] if attempts else link.__cause__ or link.__context__

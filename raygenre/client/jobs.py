@@ -7,7 +7,7 @@ from raygenre.client.answers import Answer, Part
 
 
 class FileError(Part):
-    """Why one file of a form has no answer.
+    """The reason why one file of a form has no prediction.
 
     Attributes:
         index: index of the file in the form.
@@ -27,7 +27,7 @@ class Answers(Part):
 
     Attributes:
         predictions: one answer per file, in order; None for a file in `errors`.
-        errors: the files without an answer, in order.
+        errors: the files without a prediction, in order.
     """
 
     predictions: tuple[Answer | None, ...]
@@ -49,13 +49,13 @@ class JobError(Part):
 
 
 class Job(Part):
-    """A job, with its result once it has one.
+    """A job, with its result once it has finished.
 
     Attributes:
         id: id of the job.
         status: `done` if there is a result, `failed` if there is an error.
         created_at: when the job was accepted.
-        started_at: when a replica first started it; None while it waits.
+        started_at: when a replica first started it; None while the job is waiting.
         finished_at: when it finished; None until then.
         expires_at: when it will be deleted; None until it has finished.
         seconds: audio decoded so far, in s.
@@ -75,5 +75,5 @@ class Job(Part):
 
     @property
     def is_finished(self) -> bool:
-        """Whether it has a result or an error."""
+        """Whether the job has a result or an error."""
         return self.finished_at is not None

@@ -1,9 +1,9 @@
-"""Streamed answers: one JSON object per line, first the windows and then the answer.
+"""Streamed responses: one JSON object per line, first the windows and then the answer.
 
 The endpoint sends `application/x-ndjson`. Each line but the last is a window, with the fields of `Window`; the last one
-is the whole answer, with the fields of `Answer`, where `windows` may be left out because they have been sent. An error
-that occurs after the first line is sent as the last line, with the fields of a problem (`status` and `detail`), since
-the response's own status has already been sent.
+is the complete answer, with the fields of `Answer`, where `windows` may be left out because they have been sent. An
+error that occurs after the first line is sent as the last line, with the fields of a problem (`status` and `detail`),
+since the response's own status has already been sent.
 """
 
 import json
@@ -17,7 +17,7 @@ from raygenre.client.errors import NoAnswerError, NoModelError, UnexpectedAnswer
 
 
 class LineReader:
-    """Reads the lines of one answer from chunks of bytes."""
+    """Reads the lines of one response from chunks of bytes."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
@@ -30,9 +30,9 @@ class LineReader:
 
         Raises:
             RefusedError: a line reports an error.
-            UnexpectedAnswerError: a line is of an unknown kind, or follows the answer.
+            UnexpectedAnswerError: the kind of a line is unknown, or a line follows the answer.
         """
-        *lines, self._rest = (self._rest + chunk).split(b"\n")  # JSON text has no line break, but may have U+2028
+        *lines, self._rest = (self._rest + chunk).split(b"\n")  # JSON contains no line break, but may contain U+2028
         for line in lines:
             if line.strip():
                 yield self._read(line)

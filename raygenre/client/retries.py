@@ -12,16 +12,16 @@ BUSY = frozenset({429, 502, 503})  # statuses after which a retry may succeed; 5
 
 @dataclass(frozen=True)
 class Retries:
-    """How often a request is sent, and the time in between.
+    """How often a request is sent, and how long to wait between attempts.
 
     A request is sent again if the connection fails and after 429, 502 and 503, but not after any other client error.
     The wait doubles with each attempt. It is shortened at random by up to half, so that clients that failed together do
-    not retry together, and is never shorter than the Retry-After of the answer.
+    not retry together, and is never shorter than the response's Retry-After.
 
     Attributes:
         attempts: maximum number of attempts, including the first one.
-        first_wait: s before the second attempt.
-        longest_wait: maximum s before an attempt; an answer that asks for a longer wait is final.
+        first_wait: wait before the second attempt, in s.
+        longest_wait: maximum wait before an attempt, in s; a response that requests a longer wait is not retried.
         generator: the source of random numbers.
     """
 
@@ -35,7 +35,7 @@ class Retries:
             raise ValueError("attempts must be at least 1, and the waits at least 0 s")
 
     def wait(self, attempt: int, outcome: "httpx.Response | httpx.TransportError") -> float | None:
-        """Return the number of s to wait after an attempt that failed, or None if it was the last.
+        """Return the number of seconds to wait after an attempt that failed, or None if it was the last attempt.
 
         Args:
             attempt: number of the attempt, from 1.
@@ -54,7 +54,7 @@ class Retries:
 
 
 def retry_after(headers: httpx.Headers, now: datetime) -> float:
-    """Return the wait in s that an answer asks for, as a number or a date; 0 if it asks for none."""
+    """Return the wait in s that a response requests, as a number or a date; 0 if it requests none."""
     text = headers.get("Retry-After", "").strip()
     if text.isascii() and text.isdigit():
         return float(text)
@@ -66,5 +66,5 @@ def retry_after(headers: httpx.Headers, now: datetime) -> float:
 
 
 def _is_connection_error(error: httpx.TransportError) -> bool:
-    """Return whether the connection failed; False for a late answer, because the next one would be as late."""
+    """Return whether the connection failed; False if the response is too slow, because the next one would be too."""
     return isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError | httpx.ConnectTimeout)

@@ -24,7 +24,7 @@ class BrokenFile:
 
 
 def relative_to(files: Iterable[tuple[Path, str]], source: Path) -> tuple[BrokenFile, ...]:
-    """Return files with reasons as broken files of a data folder."""
+    """Return broken files with paths relative to the data folder, from pairs of path and reason."""
     return tuple(BrokenFile(exact(path.relative_to(source)), reason) for path, reason in files)
 
 
@@ -49,7 +49,7 @@ def check_usable(
     *,
     allow_broken: bool,
 ) -> None:
-    """Check how many of a data folder's files are usable.
+    """Check that enough of a data folder's files are usable.
 
     Args:
         files: the files that may become tracks.

@@ -1,8 +1,8 @@
 """The class of each class folder; names that differ only in Unicode form are one class.
 
 Some file systems store `é` as one character (NFC), others as `e` and an accent (NFD), so copying a collection between
-them can give two folders whose names look the same. They are one class. `rock` and `Rock` are two classes unless the
-user merges them, because a name may be an abbreviation.
+them can result in two folders whose names look the same. They are one class. `rock` and `Rock` are two classes unless
+the user merges them, because a name may be an abbreviation.
 """
 
 import unicodedata
@@ -46,7 +46,7 @@ def class_labels(files: Mapping[str, int], *, merge_case: bool) -> tuple[dict[st
 
 
 def _groups(key_of: Mapping[str, str]) -> dict[str, list[str]]:
-    """Return the names of each key, sorted."""
+    """Return the names that share each key, sorted."""
     groups: dict[str, list[str]] = {}
     for name in sorted(key_of):
         groups.setdefault(key_of[name], []).append(name)

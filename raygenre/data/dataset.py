@@ -34,7 +34,7 @@ SYNTHETIC_SEED = 0
 
 @dataclass(frozen=True)
 class Dataset:
-    """Tracks with their labels. Levels identify a track and display it; a network may use a different kind of input.
+    """Tracks with their labels. Levels identify and display a track; a network may use a different kind of input.
 
     Attributes:
         levels: uint8 (N, 128, 333).

@@ -27,7 +27,7 @@ def draw_quota(
 def divide_evenly(
     groups: Sequence[Group], dataset: Dataset, parts: int, random: np.random.Generator
 ) -> list[set[Group]]:
-    """Divide small groups into parts with the same number of tracks of each genre, give or take one."""
+    """Divide small groups into parts with the same number of tracks per genre, plus or minus one."""
     counts = Counter(int(dataset.labels[i]) for group in groups for i in group)
     divided: list[set[Group]] = []
     remaining = list(groups)
@@ -43,8 +43,8 @@ def divide_large_groups(
 ) -> list[set[Group]]:
     """Divide groups of any size into parts with about the same share of each genre, with scikit-learn.
 
-    If a genre has fewer groups than `parts`, there are only as many parts as it has groups, but at least two. A part
-    that contains every genre comes first, if there is one.
+    If a genre has fewer groups than `parts`, the number of parts is reduced to its number of groups, but not below two.
+    A part that contains every genre comes first, if there is one.
     """
     from sklearn.model_selection import StratifiedGroupKFold  # slow to import, and most splits do not need it
 

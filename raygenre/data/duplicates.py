@@ -2,7 +2,7 @@
 
 GTZAN contains some recordings more than once, even under different genres. If a network is trained on a copy of a test
 track, the accuracy is inflated, so splits keep all copies of a recording in the same subset. Tracks are copies of each
-other if their levels are equal, if a file of known duplicates lists them together, or if both are copies of a third
+other if their levels are equal, if a file with known duplicates lists them together, or if both are copies of a third
 track.
 """
 
@@ -24,7 +24,7 @@ def read_duplicates(path: Path) -> list[tuple[str, ...]]:
     ids separated by spaces or commas).
 
     Raises:
-        DataError: the file has neither format.
+        DataError: the file is in neither format.
         OSError: the file cannot be read.
     """
     groups: list[tuple[str, ...]]

@@ -5,7 +5,7 @@
 - A file with an audio suffix counts as music even if it is broken, because its reader then reports the problem. For a
   file with an unknown suffix, the content decides.
 - A PNG is music if it has the size of the dataset's images. Other PNGs are covers, unless the folder contains more
-  spectrograms than audio files: then they are broken spectrograms, which their reader reports.
+  spectrograms than audio files: in that case, they are broken spectrograms and are reported by their reader.
 - Known clutter, such as a NAS's `@eaDir` or `cover.jpg`, is only counted. Everything else is left out with a reason.
 - Links to folders are followed. Each folder is read once, so a loop of links ends.
 """
@@ -41,7 +41,7 @@ _CLUTTER_SUFFIXES = frozenset(
         *(".lnk", ".torrent", ".webloc", ".yaml", ".yml"),
     }
 )
-# Music that cannot be decoded: notes instead of sound, encrypted, or in a rare format.
+# Music that cannot be decoded: MIDI and module files, encrypted files, and rare formats.
 _OTHER_MUSIC = frozenset(
     {
         *(".kar", ".mid", ".midi", ".mod", ".s3m", ".sid", ".xm"),

@@ -1,7 +1,7 @@
 """Group the songs of one artist or album, so that a split keeps them together.
 
 A network recognises an artist's voice, instruments and studio. If both the training and the test tracks contain songs
-by one artist, the accuracy is therefore higher than for artists that the network has never heard: by about 14
+by one artist, the accuracy is therefore higher than for artists that are not in the training data: by about 14
 percentage points on GTZAN. The groups come from the tags of audio files, from a file that names the artist of each
 track, or from the folders in a class folder.
 """
@@ -56,14 +56,14 @@ def find_grouping(dataset: Dataset, by: GroupingName, *, artists: Path | None = 
     """Group a dataset's tracks.
 
     Args:
-        by: `auto` groups by artist if a file of artists is given or most audio files have a tag, otherwise by folder if
+        by: `auto` groups by artist if an artist file is given or most audio files have a tag, otherwise by folder if
             most tracks are in folders below their class folder, and otherwise not at all.
         artists: file with lines `TRACK ::: ARTIST`, as in Sturm's index of GTZAN, or `TRACK,ARTIST`.
 
     Raises:
-        DataError: the requested grouping has fewer than three groups in a genre, or the file of artists does not belong
-            to this data.
-        OSError: the file of artists cannot be read.
+        DataError: the requested grouping results in fewer than three groups in a genre, or the artist file does not
+            belong to this data.
+        OSError: the artist file cannot be read.
     """
     if by == "none" or dataset.synthetic:
         return Grouping(note="" if dataset.synthetic else f"none: {_WARNING}")
@@ -93,7 +93,7 @@ def read_artists(path: Path, dataset: Dataset) -> dict[str, str]:
         Track id → artist, for the tracks of the dataset; tracks with an empty artist are left out.
 
     Raises:
-        DataError: a line has neither form, or no track is in the dataset.
+        DataError: a line is in neither format, or none of the tracks is in the dataset.
         OSError: the file cannot be read.
     """
     known = set(dataset.tracks)
@@ -121,7 +121,7 @@ def read_artists(path: Path, dataset: Dataset) -> dict[str, str]:
 
 
 def _checked(dataset: Dataset, by: GroupingName, group_of: Mapping[str, str], *, required: bool) -> Grouping:
-    """Return the grouping, or none if a genre has too few groups and the grouping is not required."""
+    """Return the grouping, or an empty one if a genre has too few groups and the grouping is not required."""
     groups: dict[str, set[str]] = {genre: set() for genre in dataset.genres}
     for track, label in zip(dataset.tracks, dataset.labels.tolist(), strict=True):
         groups[dataset.genres[label]].add(group_of.get(track, f"\0{track}"))
@@ -138,7 +138,7 @@ def _checked(dataset: Dataset, by: GroupingName, group_of: Mapping[str, str], *,
 
 def _tagged(dataset: Dataset, by: str) -> dict[str, str]:
     """Return track id → artist or album from the tags of audio files."""
-    known = set(dataset.tracks)  # without broken files, such as pipes, whose reading would never end
+    known = set(dataset.tracks)  # excludes broken files such as pipes, which might never end
     candidates = [path for path in read_folder(Path(dataset.source)).paths if path.track in known]
     paths = [path for path in candidates if path.path.suffix.lower() != ".png"]
     with ThreadPoolExecutor(cores()) as pool:
@@ -146,7 +146,7 @@ def _tagged(dataset: Dataset, by: str) -> dict[str, str]:
     named = {}
     for path, tag in zip(paths, tags, strict=True):
         artist, album = _form(tag.album_artist), _form(tag.album)
-        # Different artists have albums of the same name, such as "Greatest Hits".
+        # Albums by different artists may have the same name, such as "Greatest Hits".
         name = artist if by == "artist" else album and f"{artist} – {album}"
         if name:
             named[path.track] = name

@@ -41,12 +41,12 @@ def inputs_of(
     """Return the input for the tracks of a data set, (N, *shape).
 
     Levels exist already. Everything else is computed once and stored in the data set's cache, one small file for each
-    track, so that the next call continues an interrupted one. A file consists of the SHA-256 of the values, followed by
-    their bytes; the values of a damaged file are computed and written again.
+    track, so that a call can continue after an interrupted one. A file consists of the SHA-256 of the values, followed
+    by their bytes; the values of a damaged file are computed and written again.
 
     Args:
         chosen: indices of the tracks or a mask, bool (N,); all if None.
-        progress: function to call after each track that is computed; not called if all come from the cache.
+        progress: function to call after each track that is computed; not called if all inputs come from the cache.
 
     Raises:
         DataError: a track is an image, from which this kind cannot be computed, or its file can no longer be read.

@@ -80,7 +80,7 @@ def _song(entry: str, folder: Path) -> Path:
 
     Raises:
         ValueError: the entry is not a file on this machine.
-        OSError: no file can have this name.
+        OSError: this is not a valid file name.
     """
     if "\0" in unquote(entry):
         raise ValueError("not a valid file name")
@@ -96,4 +96,4 @@ def _song(entry: str, folder: Path) -> Path:
     if url.netloc.lower() not in ("", "localhost"):
         raise ValueError(f"a file on another machine, {url.netloc}; copy it to this one")
     path = re.sub("^file:(//[^/]*)?", "", entry, flags=re.IGNORECASE)
-    return folder / unquote(path, errors="surrogateescape")  # names of files need not be UTF-8
+    return folder / unquote(path, errors="surrogateescape")  # file names need not be UTF-8

@@ -30,7 +30,7 @@ from raygenre.system.printable import exact, printable
 
 IMAGES, RECORDINGS = "images_original", "genres_original"
 KAGGLE_FOLDERS = (IMAGES, RECORDINGS)
-MAX_LISTED = 10  # files that an error lists
+MAX_LISTED = 10  # maximum number of files listed in an error
 
 
 class DataError(RaygenreError, ValueError):
@@ -146,7 +146,7 @@ def hash_files(paths: Sequence[TrackPath]) -> list[TrackFile]:
 
 
 def listed_track(line: str) -> str:
-    """Return the track id on a line of a list: `blues/blues.00029.wav` → `blues.00029`; other lines are already ids."""
+    """Return the track id in a line of a list: `blues/blues.00029.wav` → `blues.00029`; other lines are already ids."""
     genre, _, name = line.partition("/")
     stem = name.rsplit(".", 1)[0] if name.endswith((".wav", ".au", ".png")) else name
     return stem if stem.startswith(f"{genre}.") else line

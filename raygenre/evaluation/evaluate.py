@@ -21,7 +21,7 @@ from raygenre.model.saliency import saliency
 from raygenre.model.seen_tracks import fingerprint
 
 Side = Literal["test", "train", "all"]
-MAX_MISTAKES = 10  # wrong predictions listed in a report
+MAX_MISTAKES = 10  # maximum number of wrong predictions listed in a report
 
 
 class EvaluationError(RaygenreError, ValueError):
@@ -63,8 +63,8 @@ class EvaluationReport:
         evaluation: evaluation on all requested tracks.
         tracks: ids of the evaluated tracks.
         slices: name and evaluation of each slice that contains some, but not all, of the tracks.
-        uniform: name of each other slice for which the user gave a file → True if it contains all of the tracks, False
-            if it contains none.
+        uniform: name of each other slice for which the user provided a file → True if it contains all of the tracks,
+            False if it contains none.
         mistakes: at most `MAX_MISTAKES` wrong predictions, most confident first.
         own_test: whether the tracks are exactly the classifier's own test tracks.
         warnings: sentences that explain why the numbers may be misleading.
@@ -108,7 +108,7 @@ def evaluate_classifier(
 
     Raises:
         EvaluationError: the data set contains none of these tracks, or none of the classifier's genres.
-        GenreNameError: a name of a genre is ambiguous or, in `genre_map`, does not exist.
+        GenreNameError: a genre name is ambiguous or, in `genre_map`, does not exist.
         DataError: none of the tracks named in a file of facts is in the data set, or the tracks are images and the
             classifier needs audio.
     """

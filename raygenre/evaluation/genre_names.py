@@ -14,11 +14,11 @@ _IGNORED = {"Zs", "Pd", "Pc"}  # Unicode categories: spaces, dashes, and connect
 
 
 class GenreNameError(RaygenreError, ValueError):
-    """The name of a genre is ambiguous, or `--map` names a genre that does not exist."""
+    """A genre name is ambiguous, or `--map` names a genre that does not exist."""
 
 
 def normal_form(name: str) -> str:
-    """Return a name without its case, spaces, hyphens and underscores."""
+    """Return the form of a name, which ignores case, spaces, hyphens and underscores."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
     kept = "".join(character for character in folded if unicodedata.category(character) not in _IGNORED)
     return kept or folded
@@ -43,7 +43,7 @@ def parse_map(options: Sequence[str]) -> dict[str, str]:
 def match_genres(
     names: Sequence[str], genres: Sequence[str], mapped: Mapping[str, str], *, source: str
 ) -> dict[str, str]:
-    """Return the classifier's genre for each name that has one.
+    """Return the classifier's genre for each name that matches one.
 
     Args:
         names: names of the data set's genres.
@@ -65,7 +65,7 @@ def match_genres(
 
 
 def map_hint(names: Sequence[str]) -> str:
-    """Return the options that would assign genres to names, for messages."""
+    """Return the options that assign genres to these names, for messages."""
     return " ".join(f"--map {shlex.quote(f'{name}=GENRE')}" for name in names)
 
 
@@ -77,7 +77,7 @@ def _only_match(name: str, names: Sequence[str], missing: str) -> str:
 
 
 def _match(name: str, names: Sequence[str]) -> str | None:
-    """Return the name that is equal or, failing that, has the same form; None if there is none."""
+    """Return the name that is equal or, failing that, has the same form; None if there is no such name."""
     if name in names:
         return name
     matches = [other for other in names if normal_form(other) == normal_form(name)]

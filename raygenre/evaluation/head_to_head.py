@@ -52,7 +52,7 @@ def compare_with_champion(
 
 
 def compare_pair(first: Classifier, second: Classifier, dataset: Dataset) -> PairedTest:
-    """Compare two classifiers on their combined test tracks, excluding tracks that either was trained on.
+    """Compare two classifiers on their combined test tracks, excluding tracks that either of them was trained on.
 
     Test tracks that are missing from the data set are ignored.
 

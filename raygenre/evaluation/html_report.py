@@ -23,7 +23,7 @@ REPORT_FILE = "report.html"
 
 _SECONDS = 30  # duration of the music in a spectrogram
 _DIM = 0.35  # brightness where there is no evidence
-_OUTLINE_LEVEL = 0.5  # the outline encloses evidence above this share of the maximum
+_OUTLINE_LEVEL = 0.5  # the outline encloses values above this share of the maximum
 _OUTLINE_COLOUR = (120, 255, 255)
 _TRACKS: Mapping[Side, str] = {"test": "test tracks", "train": "training tracks", "all": "tracks"}
 
@@ -70,7 +70,7 @@ def report_page(report: EvaluationReport, *, name: str, facts: VersionFacts | No
 
 
 def _method(classifier: Classifier) -> str:
-    """Return the name of the method that shows the evidence for a prediction; empty if the input is not a picture."""
+    """Return the name of the method that shows the evidence for a prediction; empty if the input is not an image."""
     config = classifier.model.config
     if not isinstance(config, ModelConfig):
         return ""
@@ -100,7 +100,7 @@ def saliency_image(levels: NDArray[np.uint8], saliency: NDArray[np.float32]) -> 
 
 
 def saliency_centre(saliency: NDArray[np.float32]) -> str:
-    """Return a text that gives the centre of mass of a saliency map (128, 333) in s and Hz."""
+    """Return a text with the centre of mass of a saliency map (128, 333) in s and Hz."""
     total = float(saliency.sum())
     if not total:
         return "nowhere in particular"

@@ -1,7 +1,7 @@
 """A paired test: does one classifier beat another on the same tracks by more than chance?
 
 There are four kinds of tracks: classified correctly by both, only by the candidate, only by the incumbent, or by
-neither. The first and the last kind say nothing about which classifier is better, so the test uses only the other two.
+neither. The first and the last kind do not show which classifier is better, so the test uses only the other two.
 A difference is the candidate's accuracy minus the incumbent's.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 RESAMPLES = 10_000
-_SEED = 0  # fixed, so equal counts always give equal intervals
+_SEED = 0  # fixed, so equal counts always yield equal intervals
 
 
 @dataclass(frozen=True)
@@ -73,9 +73,9 @@ class PairedTest:
     def p_value(self) -> float:
         """The one-sided p-value of the exact test of Q. McNemar (1947).
 
-        If the two are equally good, each is the correct one with probability 1/2 on every track that only one of them
-        classifies correctly. The p-value is the probability that the candidate would then be correct on at least as
-        many of these tracks as observed.
+        If the two classifiers are equally good, each track that only one of them classifies correctly is equally likely
+        to be the candidate's or the incumbent's. The p-value is the probability that the candidate would then be
+        correct on at least as many of these tracks as observed.
         """
         return _tail(self.only_candidate, self.only_candidate + self.only_incumbent)
 

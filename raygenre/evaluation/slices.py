@@ -26,7 +26,7 @@ _SEPARATOR = ":::"  # separates the fields in B. Sturm's index of GTZAN: file, a
 
 @dataclass(frozen=True)
 class TrackFacts:
-    """Facts about tracks, apart from their genres. A fact is None if the user named no file for it.
+    """Facts about tracks, apart from their genres. A fact is None if the user provided no file for it.
 
     Attributes:
         duplicates: groups of track ids; the tracks in a group are the same recording.
@@ -46,7 +46,7 @@ class Slice:
     Attributes:
         name: property that the tracks have in common; it is part of the names of MLflow metrics.
         mask: bool (N,), whether each track is in the slice.
-        given: whether the user named a file for it; such a slice is listed even if it is empty.
+        given: whether the user provided a file for it; such a slice is listed even if it is empty.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Slice:
 
 
 def make_slices(dataset: Dataset, seen: SeenTracks | None, facts: TrackFacts) -> tuple[Slice, ...]:
-    """Return the slices of a data set. An empty slice is included only if the user named a file for it.
+    """Return the slices of a data set. An empty slice is included only if the user provided a file for it.
 
     Raises:
         DataError: none of the tracks named in a file is in the data set.

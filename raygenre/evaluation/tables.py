@@ -26,7 +26,7 @@ def accuracy_text(evaluation: Evaluation, side: Side = "test") -> str:
 
 
 def certainty_text(evaluation: Evaluation) -> str:
-    """Return how many of the predictions above the confidence threshold are correct."""
+    """Return a line that says how many of the predictions above the confidence threshold are correct."""
     certain = int(evaluation.certain.sum())
     if not certain:
         return f"No prediction reaches the confidence threshold of {evaluation.threshold:.0%}; all are uncertain"

@@ -38,5 +38,5 @@ class TrainingData:
 
     @property
     def warning(self) -> str:
-        """What anyone who reads the model's answers must know about its data; empty if nothing."""
+        """A warning about the training data for users of the model's predictions; empty if none is needed."""
         return "trained on synthetic sounds, not on music" if self.is_synthetic else ""

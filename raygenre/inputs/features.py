@@ -20,7 +20,7 @@ from raygenre.system.regular_file import check_regular
 FOLDER = "extractor"
 """Name of the folder with the pretrained network, in a classifier's folder."""
 
-_SECTION = 30 * SAMPLE_RATE  # samples of a longer song that represent it
+_SECTION = 30 * SAMPLE_RATE  # number of samples that represent a longer song
 _SINGLE = 31 * SAMPLE_RATE
 
 
@@ -70,7 +70,7 @@ class Features(InputKind):
         return [((end - length) * PATCH_SECONDS, end * PATCH_SECONDS) for end in ends]
 
     def of_image(self, source: Path | bytes) -> Song:
-        raise audio.AudioError(PNG_MESSAGE)  # regardless of what it shows, so it is not read
+        raise audio.AudioError(PNG_MESSAGE)  # raised for every image, so the file is not read
 
     def from_levels(self, levels: NDArray[np.uint8]) -> NDArray[np.float32]:
         raise audio.AudioError(PNG_MESSAGE)

@@ -28,7 +28,7 @@ Stage = Literal["decode", "input"]
 RANGES = 16
 """Number of values that summarise a window, see `InputKind.summaries`."""
 WINDOWS_PER_PART = 64
-"""Number of windows in a part of a song. The network processes this many at a time, so a song gives the same
+"""Number of windows in a part of a song. The network processes this many at a time, so a song has the same
 probabilities, bit for bit, in parts and as a whole."""
 
 
@@ -53,7 +53,7 @@ class InputKind(ABC):
 
     Attributes:
         name: what it is called in JSON and in metrics.
-        recipe: its name and version, stored with each classifier. It changes whenever the same samples would give
+        recipe: its name and version, stored with each classifier. It changes whenever the same samples would yield
             different values.
         sample_rate: sample rate, in Hz, of the samples from which it is computed.
         shape: the shape of one window's array.
@@ -128,7 +128,7 @@ class InputKind(ABC):
     ) -> Song:
         """Read a spectrogram image (PNG) or an audio file. The type is determined by the file's content, not its name.
 
-        The samples are not kept in memory. An hour of audio gives 5 MB of levels.
+        The samples are not kept in memory. The levels of an hour of audio take 5 MB.
 
         Args:
             source: path or bytes of the file.
@@ -138,7 +138,7 @@ class InputKind(ABC):
 
         Raises:
             AudioError: the file is neither audio nor an image that this kind can use, or is damaged, too long, shorter
-                than 3 s, or silent; or the path leads to a pipe or a device.
+                than 3 s, or silent; or the path refers to a pipe or a device.
             ImageError: the file is a PNG, but is damaged or not a spectrogram.
             OSError: the file cannot be opened.
         """
@@ -185,7 +185,7 @@ class InputKind(ABC):
 
 
 def join(parts: Iterable[Song]) -> Song:
-    """Return a song that was read in parts."""
+    """Combine the parts of a song into one `Song`."""
     songs = list(parts)
     return Song(
         np.concatenate([song.windows for song in songs]),

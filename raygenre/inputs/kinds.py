@@ -21,7 +21,7 @@ def installed(name: InputName) -> InputKind:
     """Return the kind of input for training, on a GPU if there is one.
 
     Raises:
-        PretrainedError: it needs weights that are not installed, or are damaged.
+        PretrainedError: the kind needs weights that are not installed or are damaged.
     """
     if name == "levels":
         return LEVELS
@@ -32,7 +32,7 @@ def load(recipe: str, folder: Path, device: torch.device) -> InputKind:
     """Return the kind of input of the classifier in a folder.
 
     Raises:
-        PretrainedError: its weights are missing or damaged.
+        PretrainedError: the weights that it needs are missing or damaged.
         ValueError: this version does not support the recipe.
     """
     if recipe == spectrogram.RECIPE:

@@ -25,7 +25,8 @@ class Levels(InputKind):
     dtype = np.dtype(np.uint8)
 
     def cut(self, samples: Iterable[NDArray[np.float32]], progress: Callable[[], object]) -> Iterator[Song]:
-        # A window's levels are computed while its samples arrive, so little is left to do after the last of them.
+        # A window's levels are computed while its samples arrive, so little work remains once the last ones have
+        # arrived.
         streams: defaultdict[float, spectrogram.LevelStream] = defaultdict(spectrogram.LevelStream)
 
         def on_samples(start: float, arrived: NDArray[np.float32]) -> None:
@@ -66,7 +67,7 @@ class Levels(InputKind):
         """Write nothing: levels need no weights."""
 
     def __reduce__(self) -> str:
-        return "LEVELS"  # so that `input is LEVELS` also holds in a process that receives a classifier
+        return "LEVELS"  # so that `input is LEVELS` is also true in a process that receives a classifier
 
 
 LEVELS = Levels()

@@ -105,7 +105,7 @@ def _check_range(name: str, value: object, limits: tuple[float, float]) -> None:
     """Check a value that may come from a file.
 
     Raises:
-        ValueError: it is not a number, or outside the limits.
+        ValueError: the value is not a number, or is outside the limits.
     """
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not limits[0] <= cast(float, value) <= limits[1]:  # NaN is outside

@@ -10,9 +10,9 @@ On disk, a classifier is a folder with these files:
     tracks.json             the tracks that it was trained and tested on (optional)
     extractor/              the pretrained network that computes its input, with its licence (only for features)
 
-Loading reads only these files and executes no code from them. The checksum `sha256` covers everything that determines
-an answer: all weights, dimensions, genres, calibration and recipe. In format 3, which earlier releases wrote, it covers
-only the weights.
+Loading reads only these files and executes no code from them. The checksum `sha256` covers everything that determines a
+prediction: all weights, dimensions, genres, calibration and recipe. In format 3, which earlier releases wrote, it
+covers only the weights.
 """
 
 import json
@@ -62,7 +62,7 @@ class Classifier:
         examples: expected outputs for `verify`; None if the classifier was not loaded from disk.
         seen: the tracks that the classifier was trained and tested on; None if unknown.
         versions: library versions at the time of saving; empty if the classifier was not loaded from disk.
-        input: what the network is given; `input.read` reads a file for `predict`.
+        input: the kind of input that the network takes; `input.read` reads a file for `predict`.
     """
 
     model: Network

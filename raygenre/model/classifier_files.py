@@ -1,6 +1,6 @@
 """The files of a classifier: names, format, checksum, and checks of their content.
 
-The checksum covers everything that determines an answer, so that no part of it can be replaced unnoticed.
+The checksum covers everything that determines a prediction, so that no part of it can be replaced unnoticed.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ WEIGHTS, ABOUT = "weights.safetensors", "classifier.json"
 
 _FORMAT_3 = 3  # used by earlier releases; its checksum covers only the weights
 _DECISIVE = ("model", "genres", "calibration", "recipe", "extractor_sha256")
-"""Entries of classifier.json that determine an answer together with the weights. The last one is only for features."""
+"""Entries of classifier.json that determine a prediction together with the weights; the last is only for features."""
 
 
 class ClassifierError(RaygenreError, ValueError):
@@ -28,7 +28,7 @@ class ClassifierError(RaygenreError, ValueError):
 
 
 def checksum(about: Mapping[str, Any], weights: str) -> str:
-    """Return the SHA-256 of everything that determines an answer, given the entries of classifier.json.
+    """Return the SHA-256 of everything that determines a prediction, given the entries of classifier.json.
 
     Args:
         weights: SHA-256 of the weights file.
@@ -41,7 +41,7 @@ def check_saved(about: Mapping[str, Any], folder: Path) -> None:
     """Check that this version can load the files, and that the files are the ones that were saved together.
 
     Raises:
-        ClassifierError: one of these is not the case; the message says which.
+        ClassifierError: one of these conditions is not met; the message says which.
         OSError: the weights cannot be read.
     """
     written = about["format"]

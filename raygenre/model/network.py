@@ -74,7 +74,7 @@ class ModelConfig:
 
     @property
     def crop_starts(self) -> list[int]:
-        """First columns of the crops over which a prediction averages; neighbours overlap by half or slightly more."""
+        """First columns of the crops that a prediction averages; neighbours overlap by half or a little more."""
         last = COLUMNS - self.crop_columns
         count = max(math.ceil(2 * COLUMNS / self.crop_columns) - 1, 2) if last else 1
         return [round(index * last / max(count - 1, 1)) for index in range(count)]

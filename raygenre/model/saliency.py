@@ -5,8 +5,8 @@ the genre's logit, and the positive part of the weighted sum is the saliency. Fo
 spectrogram, this is Grad-CAM (R. R. Selvaraju et al., Visual Explanations from Deep Networks via Gradient-based
 Localization, 2017). A network that keeps several frequency bins has a different gradient in each bin, so every position
 is weighted by its own gradient (R. L. Draelos and L. Carin, HiResCAM, 2020). With Grad-CAM's mean gradient,
-evidence in high tones would also highlight low tones. If a network sees a track in crops, the map is the mean over the
-crops that contain a position.
+evidence at high frequencies would also highlight low ones. If a network sees a track in crops, the map is the mean over
+the crops that contain a position.
 """
 
 import numpy as np

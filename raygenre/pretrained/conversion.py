@@ -14,7 +14,7 @@ _NORMALISATION = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mea
 _FRONT = len(TIMBRAL_BANDS) + len(TEMPORAL_FRAMES)
 _MIDDLE = 3
 
-# TensorFlow numbers the layers of a kind in the order of their creation, and the first has no number.
+# TensorFlow numbers the layers of each kind in the order of their creation; the first one has no number.
 _CONVOLUTIONS = [*(f"front.{number}" for number in range(_FRONT)), *(f"middle.{number}" for number in range(_MIDDLE))]
 _NORMALISATIONS = ["input", *(f"{name}.normalisation" for name in _CONVOLUTIONS), "pooled", "normalisation"]
 _DENSE = ["dense", "tags"]

@@ -1,7 +1,7 @@
 """The features and tags of songs: what MSD_musicnn computes for windows of 30 s.
 
 Features are one kind of input for a genre network; the other is `raygenre.spectrogram.levels`. Each kind has a recipe,
-whose name changes whenever the same samples would give different values.
+whose name changes whenever the same samples would yield different values.
 
 Conventions: a window is ten patches of 2.992 s, and a shorter song is a single window. Windows follow each other
 without overlap; if the last one would extend past the end, it is moved back to end with the song's last patch. A
@@ -28,7 +28,7 @@ from raygenre.pretrained.log_mel import PATCH_SECONDS, SAMPLE_RATE, patches
 from raygenre.pretrained.network import MusicNetwork
 from raygenre.spectrogram.song import is_image
 
-RECIPE = "musicnn-1"  # change it whenever the same samples would give different features
+RECIPE = "musicnn-1"  # change it whenever the same samples would yield different features
 WINDOW_PATCHES = 10  # 29.92 s
 
 _CHUNK, _CHUNK_ON_GPU = 10, 64  # patches that pass through the network together
@@ -57,7 +57,7 @@ class SongFeatures:
 
 @dataclass(frozen=True)
 class Extractor:
-    """Computes the features and tags of songs, in memory that does not grow with the samples.
+    """Computes the features and tags of songs; memory use does not grow with the number of samples.
 
     Attributes:
         network: a pretrained network on any device.

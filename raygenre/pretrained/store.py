@@ -4,7 +4,7 @@
     about.json              where they come from, their licence and its text, their SHA-256, dimensions, and the tags
 
 `raygenre.pretrained.install` writes this folder. Loading it needs no network connection and executes no code from it.
-Importing torch takes seconds, so only the functions that need it import it.
+Importing torch takes several seconds, so only the functions that need it import it.
 """
 
 import json
@@ -78,7 +78,7 @@ def read_about(folder: Path | None = None) -> About:
     """Return where installed weights come from.
 
     Raises:
-        PretrainedError: they are not installed, or their description is damaged.
+        PretrainedError: the weights are not installed, or their description is damaged.
     """
     folder = folder or default_folder()
     if not is_installed(folder):
@@ -94,7 +94,7 @@ def load(folder: Path | None = None) -> Pretrained:
     """Load the installed weights.
 
     Raises:
-        PretrainedError: they are not installed, or are damaged.
+        PretrainedError: the weights are not installed or are damaged.
     """
     folder = folder or default_folder()
     about = read_about(folder)  # before torch is imported

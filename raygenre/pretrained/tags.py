@@ -1,4 +1,4 @@
-"""The tags of a song in order, and the note that goes with them."""
+"""The tags of a song in order of probability, and the note that accompanies them."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING

@@ -5,11 +5,11 @@ values are protocol buffers of the type BundleEntryProto. `.data-00000-of-00001`
 the other. Sources: LevelDB, doc/table_format.md; TensorFlow, core/protobuf/tensor_bundle.proto. Only checkpoints with
 one data file, little-endian float32 values and uncompressed blocks are supported.
 
-A table is a sequence of blocks, followed by a footer of 48 bytes, which gives the position of the index block. The
-index block's values give the positions of the blocks with the entries. An entry consists of the number of bytes that
-its key shares with the previous key, the number of further bytes of the key, the number of bytes of the value, and
-these bytes. After the entries come the positions from which a reader can start, as 4-byte integers, and their number.
-Numbers are varints: seven bits per byte, lowest first, and the eighth bit says whether more follow.
+A table is a sequence of blocks, followed by a footer of 48 bytes, which contains the position of the index block. The
+index block's values are the positions of the blocks with the entries. An entry consists of the number of bytes that its
+key shares with the previous key, the number of further bytes of the key, the number of bytes of the value, and these
+bytes. After the entries come the positions from which a reader can start, as 4-byte integers, and their number. Numbers
+are varints: seven bits per byte, lowest first, and the eighth bit indicates whether more follow.
 """
 
 import math

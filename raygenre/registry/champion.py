@@ -19,7 +19,7 @@ from raygenre.tracking.server import Server, is_missing
 
 HISTORY = "champions_before"  # tag of the registered model: version numbers, oldest first
 REPLACED = "replaced_by"  # tag of a former champion
-BACK_WHEN, BACK_BY = "rolled_back_when", "rolled_back_by"  # tags of a champion that a rollback replaced
+BACK_WHEN, BACK_BY = "rolled_back_when", "rolled_back_by"  # tags of a champion that was replaced by a rollback
 MAX_HISTORY = 50  # version numbers kept in HISTORY
 
 
@@ -96,7 +96,7 @@ def move(client: MlflowClient, version: int, incumbent: int | None, *, still_hel
 
 
 def rollback(storage: Storage) -> tuple[int, int]:
-    """Give the alias back to the previous champion; return the replaced version and the restored version.
+    """Move the alias back to the previous champion; return the replaced version and the restored version.
 
     Raises:
         RegistryError: there is no champion, or no former champion still exists.
@@ -124,7 +124,7 @@ def rollback(storage: Storage) -> tuple[int, int]:
         client.set_registered_model_alias(MODEL, CHAMPION, previous)
         client.set_registered_model_tag(MODEL, HISTORY, " ".join(older))
         _tag_replaced(client, current, previous)
-        # MLflow's clients cannot ask the server for their own user name, so the local user is recorded.
+        # MLflow's clients cannot query the server for their own user name, so the local user is recorded.
         client.set_model_version_tag(MODEL, current, BACK_WHEN, datetime.now(UTC).isoformat(timespec="seconds"))
         client.set_model_version_tag(MODEL, current, BACK_BY, promotion_lock.local_user())
     return int(current), int(previous)

@@ -27,7 +27,7 @@ class _UncheckedError(RaygenreError):
 
 
 def check_champion(storage: Storage) -> Finding:
-    """Load the champion and run its self-check: the stored examples must give the stored probabilities."""
+    """Load the champion and run its self-check: the stored examples must yield the stored probabilities."""
     try:
         missing = _missing(storage)
         if missing:

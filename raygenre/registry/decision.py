@@ -9,12 +9,12 @@ The first rule that applies determines the outcome:
 5. The registry has no record of how one of the two was trained and tested: it is not promoted.
 6. One was trained on synthetic tracks and the other on real tracks: the version trained on real tracks is champion.
 7. Both are compared on the version's test tracks, excluding those that the champion was trained on. The version is
-   promoted if at least `MIN_TRACKS` are left and the one-sided exact McNemar test gives p < `MAX_P_VALUE`. If they
+   promoted if at least `MIN_TRACKS` are left and the one-sided exact McNemar test yields p < `MAX_P_VALUE`. If they
    cannot be compared, it is not promoted.
 
 `force=True` promotes the version even if rules 3 and 5 to 7 would not. A data set of fewer than about 250 tracks has
-fewer than `MIN_TRACKS` test tracks, so for such a data set only the user, who is recorded with the decision, can
-replace a champion.
+fewer than `MIN_TRACKS` test tracks, so with such a data set, only a user can replace a champion; the user is recorded
+with the decision.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,7 @@ from raygenre.registry.champion import Incumbent
 from raygenre.registry.versions import RegistryError
 
 MIN_TRACKS = 50
-"""Minimum number of tracks for a comparison; on fewer, hardly any two classifiers differ significantly."""
+"""Minimum number of tracks for a comparison; on fewer tracks, hardly any two classifiers differ significantly."""
 
 MAX_P_VALUE = 0.05
 """The candidate replaces the champion only if the p-value is below this."""

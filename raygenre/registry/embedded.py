@@ -1,8 +1,8 @@
 """Read the embedded registry's SQLite database without MLflow's client.
 
-Importing the client takes seconds. Only a database whose schema is listed here is read; for any other registry, every
-function returns None, and the caller uses MLflow's client. The database is opened read-only, so nothing is created,
-migrated or locked for writing.
+Importing the client takes several seconds. Only a database whose schema is listed here is read; for any other registry,
+every function returns None, and the caller uses MLflow's client. The database is opened read-only, so nothing is
+created, migrated or locked for writing.
 """
 
 import sqlite3
@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 from raygenre.system.storage import Storage
 
 SCHEMAS = frozenset({"dc11669786a5"})
-"""Alembic revisions of the databases that are read: that of MLflow 3.17. Add one once the tests pass with it."""
+"""Alembic revisions of the databases that can be read: that of MLflow 3.17. Add one once the tests pass with it."""
 
 _WORKSPACE = "default"
 _DELETED = "Deleted_Internal"  # stage of a deleted version
@@ -49,7 +49,7 @@ def read_versions(storage: Storage, name: str) -> list[RegisteredVersion] | None
         return None
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_TIMEOUT)) as database:
-            database.execute("BEGIN")  # one snapshot, so that aliases and versions belong together
+            database.execute("BEGIN")  # one snapshot, so that aliases and versions are consistent
             if {revision for (revision,) in database.execute("SELECT version_num FROM alembic_version")} - SCHEMAS:
                 return None
             return _read(database, name)

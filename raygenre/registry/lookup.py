@@ -1,6 +1,6 @@
 """Find registered versions, in the embedded database or with MLflow's client.
 
-Importing MLflow takes seconds, so only the functions that use the client import it.
+Importing MLflow takes several seconds, so only the functions that use the client import it.
 """
 
 from contextlib import suppress
@@ -26,7 +26,7 @@ class RegistryError(RaygenreError, RuntimeError):
 
 
 class NoModelError(RegistryError):
-    """The registry holds no such model, or no version of it is the champion."""
+    """The registry does not contain the model, or no version of it is the champion."""
 
 
 class RegistryUnreachableError(RegistryError, TrackingUnreachableError):
@@ -48,7 +48,7 @@ def find(storage: Storage, uri: str) -> RegisteredVersion:
     if not storage.has_runs:
         raise missing  # checked here because the client would create the missing database
     registered = embedded.read_versions(storage, name)
-    if registered is None or alias.lower() == "latest":  # an alias that MLflow resolves by its own rule
+    if registered is None or alias.lower() == "latest":  # MLflow resolves this alias by a rule of its own
         found = _find_with_client(storage, uri)
     else:
         matches = (version for version in registered if alias in version.aliases or str(version.number) == number)
@@ -98,7 +98,7 @@ def _has_versions(storage: Storage, name: str) -> bool:
 
     from raygenre.tracking.server import Server
 
-    with suppress(MlflowException):  # the caller reports a missing model in any case
+    with suppress(MlflowException):  # the caller reports a missing model anyway
         return bool(Server(storage).client.search_model_versions(f"name = '{name}'", max_results=1))
     return False
 
@@ -110,7 +110,7 @@ def _list_with_client(storage: Storage, name: str) -> list[RegisteredVersion]:
 
     client = Server(storage).client
     try:
-        numbers = client.get_registered_model(name).aliases  # search_model_versions does not return them
+        numbers = client.get_registered_model(name).aliases  # search_model_versions does not return aliases
     except MlflowException as error:
         if is_missing(error):
             return []
@@ -132,7 +132,7 @@ def _registered(version: "ModelVersion", aliases: tuple[str, ...]) -> Registered
 
 
 def is_unregistered(error: "MlflowException") -> bool:
-    """Return whether MLflow answered that a version or alias does not exist."""
+    """Return whether MLflow responded that a version or alias does not exist."""
     from raygenre.tracking.server import is_missing
 
     return is_missing(error) or error.error_code == "INVALID_PARAMETER_VALUE"  # the code for an unknown alias

@@ -124,7 +124,7 @@ def _create(client: MlflowClient, owner: str) -> bool:
             LOCK_MODEL, tags={_OWNER: owner, _HELD_BY: local_user()}, description=description
         )
     except MlflowException as error:
-        # is_missing: the lock was deleted while MLflow was answering that it already exists.
+        # is_missing: the lock was deleted while MLflow was responding that it already exists.
         if error.error_code != "RESOURCE_ALREADY_EXISTS" and not is_missing(error):
             raise
         return _owner(client) == owner  # true if the response was lost and MLflow's client sent the request again

@@ -3,9 +3,9 @@
 MLflow stores this file with the model and executes it when the model is loaded. raygenre's own commands and endpoint
 read only the classifier's files next to it and execute no code from a registry.
 
-Input: a DataFrame whose `file` column contains the bytes of audio files or of PNGs like those in the dataset; a
-model on pretrained features takes only audio.
-Output: a DataFrame with the columns `genre`, `confidence`, `uncertain`, and one column per genre with its probability.
+Input: a DataFrame whose `file` column contains the bytes of audio files or of PNGs like those in the dataset; a model
+that uses pretrained features accepts only audio. Output: a DataFrame with the columns `genre`, `confidence`,
+`uncertain`, and one column per genre with its probability.
 """
 
 from pathlib import Path
@@ -33,7 +33,8 @@ class GenreModel(PythonModel):
         """Classify the files in the `file` column.
 
         Raises:
-            ValueError: a file is neither usable audio nor, if the model takes them, a PNG like those in the dataset.
+            ValueError: a file is neither usable audio nor, if the model accepts images, a PNG like those in the
+                dataset.
         """
         rows = []
         for data in model_input["file"]:

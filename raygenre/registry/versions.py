@@ -4,7 +4,7 @@ A version's artifact is an MLflow model: the Classifier folder and a pyfunc for 
 Classifier folder and executes no code from the registry. The facts that the promotion rule needs are stored as tags of
 the version.
 
-Importing MLflow and torch takes seconds, so each function imports only what it needs.
+Importing MLflow and torch takes several seconds, so each function imports only what it needs.
 """
 
 import tempfile
@@ -75,7 +75,7 @@ class Version:
 def register(storage: Storage, run_id: str, folder: Path, facts: VersionFacts) -> int:
     """Upload a Classifier folder and a pyfunc as an output of a run, register them, and return the new version.
 
-    If this classifier was already registered from this run, return their version.
+    If this classifier was already registered from this run, return the existing version.
     """
     from mlflow.entities import LoggedModelOutput
     from mlflow.exceptions import MlflowException

@@ -1,7 +1,7 @@
-"""Limits that a search follows while it runs, and its report of what it could use.
+"""Limits that a search obeys while it runs, and its report of the places that it could use.
 
-A search reads its `Controls` between two epochs and writes its `Demand`; another thread of the driver does the
-opposite. The default controls limit nothing.
+A search reads its `Controls` between two epochs and writes its `Demand`; another thread of the driver writes the
+`Controls` and reads the `Demand`. The default controls impose no limits.
 """
 
 import threading
@@ -13,18 +13,18 @@ PhaseName = Literal["trials", "repeats", "final", "closing"]
 
 
 class SearchStopped(Exception):  # noqa: N818 (not an error)
-    """A search ended on request. Everything is saved, and the search can be resumed."""
+    """A search was stopped on request. Everything is saved, and the search can be resumed."""
 
 
 @dataclass(frozen=True)
 class Demand:
-    """What a search could use at this moment.
+    """The places that a search could use at the moment.
 
     A place is what one training run needs: a trial, a repeat or the final training.
 
     Attributes:
         phase: what the search is doing; `closing` is the time before, between and after the training phases.
-        places: number of training runs that it could have at the same time, regardless of what fits on the cluster; 0
+        places: number of training runs that could run at the same time, regardless of how many fit on the cluster; 0
             in `closing`.
         running: number of training runs that have a place.
         cpus, gpus: size of one place.
@@ -46,7 +46,7 @@ class Controls:
         trials: new number of trials of the search; None to leave it unchanged. A number below that of the study is
             ignored.
         time_budget: new time budget in s, 0 for none; None to leave it unchanged. See `SearchConfig.time_budget`.
-        demand: what the search could use now; None before its first phase. Written by the search.
+        demand: the places that the search could use now; None before its first phase. Written by the search.
         seconds_left: returns an estimate of the time left in s; None while it is unknown. Replaced by the search.
     """
 
@@ -64,5 +64,5 @@ class Controls:
         return self._stop.is_set()
 
     def request_stop(self) -> None:
-        """Ask the search to end after the epochs in progress, keeping everything; it then raises `SearchStopped`."""
+        """Request the search to stop after the epochs in progress; it keeps everything and raises `SearchStopped`."""
         self._stop.set()

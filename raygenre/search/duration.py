@@ -1,4 +1,4 @@
-"""Reads durations such as `2h` or `1h30m`, for time budgets; imports nothing large."""
+"""Reads durations such as `2h` or `1h30m`, for time budgets; imports no large library."""
 
 import re
 
@@ -16,7 +16,7 @@ def parse_duration(text: str, name: str) -> float:
         name: name of the option, for the error.
 
     Raises:
-        ConfigError: the text does not have this form.
+        ConfigError: the text does not have this format.
     """
     parts = _PART.findall(text)
     if text.strip() != "0" and (not parts or _PART.sub("", text).strip()):

@@ -16,7 +16,7 @@ _ONLY_CNN = ("preset", "search_width", "augmentation")
 
 
 def choose_network(options: Options, tracks: Dataset, base: Mapping[str, Any] | None = None) -> tuple[NetworkName, str]:
-    """Return the network of a new search, and a note for the user that says why.
+    """Return the network of a new search, and a note that explains the choice to the user.
 
     Args:
         base: fields of run.yaml from an earlier search, whose network is used again.
@@ -53,13 +53,13 @@ def choose_network(options: Options, tracks: Dataset, base: Mapping[str, Any] | 
 
 
 def check_head(space: Mapping[str, Entry], batch_size: int) -> None:
-    """Check that a network on pretrained features has the hyperparameters of a space, and can be trained with them.
+    """Check that a network for pretrained features has the hyperparameters of a space, and can be trained with them.
 
     Args:
-        batch_size: used if the space does not have it.
+        batch_size: used if the space does not contain it.
 
     Raises:
-        SpaceError: it lacks them, or cannot be trained with them.
+        SpaceError: the network lacks one of them, or cannot be trained with them.
     """
     for name in space:
         if name not in HEAD_NAMES:
@@ -72,7 +72,7 @@ def check_head(space: Mapping[str, Entry], batch_size: int) -> None:
 
 
 def _check_usable(options: Options, tracks: Dataset, wanted_by: str) -> None:
-    """Check that a network on pretrained features can be trained on the tracks, with the options."""
+    """Check that a network that uses pretrained features can be trained on the tracks with these options."""
     for name in _ONLY_CNN:
         if name in options.given:
             raise OptionError(f"{wanted_by} trains a network on pretrained features; leave out {_option(name)}")
@@ -86,7 +86,7 @@ def _check_usable(options: Options, tracks: Dataset, wanted_by: str) -> None:
 
 
 def _images(tracks: Dataset) -> str:
-    """Return which tracks are images, as the start of a clause; empty if none is."""
+    """Return which tracks are images, as the start of a clause; empty if there are no images."""
     number, total = images(tracks), len(tracks.tracks)
     if not number:
         return ""

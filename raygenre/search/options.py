@@ -82,7 +82,7 @@ class Options:
 
 
 def check_numbers(options: Options) -> None:
-    """Check the numbers that no data, space or study can make valid.
+    """Check for numbers that are invalid regardless of the data, the space and the study.
 
     Raises:
         ConfigError: a number is out of range.

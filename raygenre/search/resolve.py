@@ -65,7 +65,7 @@ def resolve(
         OptionError: the data differs from the data of the earlier search.
         RaygenreError: options are invalid or mutually exclusive.
     """
-    # Before tracks could be grouped, run.yaml did not mention it.
+    # Earlier versions could not group tracks, so their run.yaml lacks these fields.
     base = {"group_by": "none", "artists": None} | dict(base) if base else {}
 
     def chosen(name: str) -> Any:

@@ -42,7 +42,7 @@ from raygenre.tracking.system_metrics import log_system_metrics
 from raygenre.tracking.tracker import Tracker
 from raygenre.training.member import Inputs
 
-_VALIDATION = 0.3  # time to validate a track, compared with the time to train on it
+_VALIDATION = 0.3  # time to validate a track, relative to the time to train on it
 _THREAD = 0.3  # speed that each further thread adds, relative to the first
 
 
@@ -83,7 +83,7 @@ def run_search(
         record: logs the search's MLflow run.
         timer: times the search; see `search_timer`.
         max_failures: number of trials in a row that may fail for the same reason; 0 for any number.
-        controls: the limits that the search follows while it runs, and where it reports what it could use.
+        controls: the limits that the search obeys while it runs, and its reports of the places that it could use.
 
     Raises:
         Interrupted: Ctrl-C.
@@ -108,7 +108,7 @@ def search_timer(ledger: Ledger, resources: Resources) -> SearchTimer:
 
 
 def work(ledger: Ledger, resources: Resources, *, slots: int) -> Work:
-    """Return what a search has to do if `slots` training runs fit on the cluster at the same time."""
+    """Return the work of a search, given that `slots` training runs fit on the cluster at the same time."""
     config, split = ledger.config, ledger.split
     # An epoch of a trial trains and validates the network of each fold; the final training has one network.
     trial = sum(len(fold.train) + _VALIDATION * len(fold.validation) for fold in split.folds)
@@ -175,7 +175,7 @@ def _search(
         f"the best {settings} {'setting' if settings == 1 else 'settings'}, {REPEATS} new seeds each",
     ) as phase:
         repeats.start()
-        record.trials()  # drawing the figures takes several seconds; the repeats train meanwhile
+        record.trials()  # drawing the figures takes several seconds, during which the repeats train
         if is_multi_objective(config.objectives):
             pareto_front.record(ledger, tracker, parent)
             display.table(pareto_front.table(ledger))
@@ -211,7 +211,7 @@ def _search(
 
 
 def _finish(repeats: Repeats, phase: Phase, display: Display, timer: SearchTimer) -> list[Finalist]:
-    """Wait for the repeats; display their epochs, and each repeat when it finishes."""
+    """Wait for the repeats; display their epochs, and the result of each repeat when it finishes."""
 
     def show(repeat: Repeat) -> None:
         outcome = repeat.failure or f"loss {loss_text(repeat.loss)}  accuracy {repeat.accuracy:.1%}"

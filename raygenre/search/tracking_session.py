@@ -16,12 +16,12 @@ from raygenre.tracking.tracker import Status, Tracker
 
 @contextmanager
 def tracking_session(ledger: Ledger, storage: Storage, display: Display) -> Iterator[Tracker]:
-    """Track a search. However it ends, end all its runs and display where updates for MLflow are still queued.
+    """Track a search. When it ends, for any reason, end all its runs and display where MLflow updates are still queued.
 
     Raises:
         TrackingUnreachableError: MLflow was unreachable when it was needed; the message says what has been saved and
             how to resume.
-        TrackingAddressError: no usable MLflow was ever found at the address.
+        TrackingAddressError: no usable MLflow server was ever found at the address.
     """
     tracker = Tracker(storage, ledger.folder, ledger.id)
     try:

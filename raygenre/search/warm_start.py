@@ -20,7 +20,7 @@ class WarmStart:
     Attributes:
         points: the start points, each with the values that are in the space.
         sources: where each point comes from, such as `autumn trial 3`.
-        note: a note for the user that says what was taken.
+        note: a note for the user that says which settings were taken over.
     """
 
     points: list[dict[str, Value]]

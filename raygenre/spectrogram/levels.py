@@ -26,7 +26,7 @@ COLUMNS = 333
 RANGE_DB = 80.0  # visible range on the scale of amplitude_to_db
 MAX_AMPLITUDE = 1e5  # relative to full scale; the square of the power must fit into a float32
 MIN_POWER = 1e-5  # the default `amin` of amplitude_to_db
-RECIPE = "gtzan-1"  # change it whenever the same samples or image would give different levels
+RECIPE = "gtzan-1"  # change it whenever the same samples or image would yield different levels
 
 LEFT, RIGHT = 54, 389  # pixel columns of the axes' frame
 
@@ -41,16 +41,16 @@ def levels(samples: Tensor, *, under_frame: bool = False) -> Tensor:
     """Compute the spectrogram of samples as shown in GTZAN's images.
 
     Args:
-        samples: float32 (N,) or (B, N), mono, 22 050 Hz, on any device. GTZAN's clips of 30.0 s have N = 661 794.
-        under_frame: whether to include the leftmost and rightmost columns, which the image's frame covers; this gives
-            335 columns instead of 333. `to_image` needs them to reproduce every pixel of the image.
+        samples: float32 (N,) or (B, N), mono, 22 050 Hz, on any device. For GTZAN's clips of 30.0 s, N = 661 794.
+        under_frame: whether to include the leftmost and rightmost columns, which the image's frame covers; the result
+            then has 335 columns instead of 333. `to_image` needs them to reproduce every pixel of the image.
 
     Returns:
         uint8 (128, 333) or (B, 128, 333) on the same device. A clip without any variation, such as digital
         silence, is level 0 throughout, as in matplotlib.
 
     Raises:
-        AudioError: samples are not finite or exceed ±100 000.
+        AudioError: samples are non-finite or exceed ±100 000.
         ValueError: samples are empty, are not float32, or have an unsupported shape.
 
     Example:
@@ -79,7 +79,7 @@ class LevelStream:
         """Compute the frames that are complete.
 
         Args:
-            samples: the clip so far, float32 (N,): the samples of the last call and those that have arrived since.
+            samples: the clip so far, float32 (N,): the samples of the previous call and those that have arrived since.
         """
         while samples.shape[-1] >= self._complete_at:
             self._blocks.append(_mel_power(_frames(samples, self._done, self._done + _FRAMES_PER_BLOCK)))
@@ -88,7 +88,7 @@ class LevelStream:
         """Return the levels of the whole clip, uint8 (128, 333).
 
         Args:
-            samples: the whole clip, float32 (N,); it starts with the samples of the last call of `add`.
+            samples: the whole clip, float32 (N,); it starts with the samples of the last call to `add`.
             under_frame: as for `levels`.
 
         Raises:

@@ -1,8 +1,8 @@
-"""The arbiter of a Ray cluster: one actor that shares out its places among the studies.
+"""The arbiter of a Ray cluster: one actor that distributes its places among the studies.
 
 Its state is in the database of studies, so an arbiter that Ray restarts after its process or node has died continues
-where the previous one stopped. It uses none of the cluster's CPUs, and ends when there has been no study for a while;
-the next driver starts another one.
+where the previous one stopped. It uses none of the cluster's CPUs, and ends when there have been no studies for a
+while; the next driver starts another one.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from raygenre.studies.store import StudiesError, StudyStore
 PERIOD = 1.0  # s
 IDLE_SECONDS = 600.0
 NAMESPACE = "raygenre"
-_MAX_BUNDLES = 1000  # most bundles that the autoscaler is asked for
+_MAX_BUNDLES = 1000  # maximum number of bundles to request from the autoscaler
 
 
 def ensure_arbiter(store: StudyStore, scope: str) -> bool:
@@ -71,7 +71,7 @@ class Arbiter:
             self._share_out()
         except Exception:  # noqa: BLE001 (whatever the error is, a new process may work)
             traceback.print_exc()
-            os._exit(1)  # so that Ray starts it again, rather than keeping an actor that does nothing
+            os._exit(1)  # so that Ray restarts the actor instead of keeping one that does nothing
 
     def _share_out(self) -> None:
         busy = time.monotonic()
@@ -86,7 +86,7 @@ class Arbiter:
         ray.kill(self._self, no_restart=True)
 
     def _request_nodes(self, claims: list[Claim]) -> None:
-        """Ask the cluster's autoscaler for nodes for all places that studies could use, as far as its limits allow."""
+        """Request nodes from the cluster's autoscaler, within its limits, for all places that studies could use."""
         bundles = [
             {kind: amount for kind, amount in (("CPU", claim.cpus), ("GPU", claim.gpus)) if amount}
             for claim in claims

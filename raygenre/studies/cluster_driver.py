@@ -29,7 +29,7 @@ _VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")  # these override the add
 _HEADERS = "RAY_JOB_HEADERS"  # as for `ray job submit`
 _UPLOAD_LOGGERS = ("ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging")
 _TIMEOUT = 10.0  # s to connect
-_NO_AGENT = "No available agent"  # Ray's answer while its head node is starting
+_NO_AGENT = "No available agent"  # Ray's response while its head node is starting
 _AGENT_SECONDS = 60.0
 _TOKEN = "set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to the cluster's token"
 
@@ -45,7 +45,7 @@ class ClusterJobs:
         address: address of the dashboard, such as http://HEAD:8265, or of the cluster, such as `auto`.
 
     Raises (all methods):
-        ClusterJobsError: the cluster does not answer or rejects the token.
+        ClusterJobsError: the cluster does not respond or rejects the token.
     """
 
     def __init__(self, address: str) -> None:

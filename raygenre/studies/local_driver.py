@@ -39,7 +39,7 @@ def log_file(storage: Storage, name: str) -> Path:
 
 
 def submitted_files(storage: Storage, name: str) -> Path:
-    """Return the folder into which a driver on a different machine than the submitter's writes the submitted files."""
+    """Return the folder into which a driver writes the submitted files if it is not on the submitter's machine."""
     return storage.root / "submitted" / name
 
 

@@ -20,16 +20,16 @@ _END_SECONDS = 20.0  # s for the last report
 class DriverSession:
     """Reports for a driver; use it as a context manager around the search.
 
-    One thread reports. After `observe`, another one reads how far the study is, which may take a long time if a store
-    does not respond.
+    One thread reports. After `observe`, another thread reads the study's progress, which may take a long time if a
+    store does not respond.
 
     Args:
         attempt: number of this start.
         controls: controls of the search.
-        first: what the study needs until the search has started and reports its needs.
-        share_out: called every second, after the report: hands out places, or ensures that an arbiter does.
+        first: the resources that the study needs until the search has started and reports its own.
+        share_out: called every second after the report; distributes places, or ensures that an arbiter does so.
         progress: returns the progress of the study.
-        facts: returns values of other columns, such as `bytes`, about once a minute.
+        facts: called about once a minute; returns the values of other columns, such as `bytes`.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class DriverSession:
         demand = self._controls.demand
         needs = Needs(**vars(demand)) if demand else self._first
         progress, facts = self._seen, dict(self._known)
-        with suppress(RuntimeError):  # the search changed its times at this very moment
+        with suppress(RuntimeError):  # the search was changing its times at the same moment
             facts["seconds_left"] = self._controls.seconds_left()
         study = self._store.report(
             self._name, self._attempt, needs=needs, seconds=now - self._reported, progress=progress, facts=facts
@@ -117,7 +117,7 @@ class DriverSession:
             self._changed.notify_all()
 
     def _follow(self, study: Study | None) -> None:
-        if study is None or study.state == "stopping":  # None: removed, or another driver has the study
+        if study is None or study.state == "stopping":  # None: the study was removed, or another driver is running it
             self._controls.request_stop()
             return
         granted = study.granted or 0

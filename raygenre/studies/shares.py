@@ -2,7 +2,7 @@
 
 A place is what one training run needs. Places are handed out one at a time, each to the study with the smallest
 dominant share (the larger of its shares of the CPUs and the GPUs: Ghodsi et al., Dominant Resource Fairness, NSDI
-2011). If all places have the same size, that is the study with the fewest places.
+2011). If all places have the same size, this is the study with the fewest places.
 """
 
 from collections import Counter
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 EVERYONE = ""
-"""The owner whose limit applies to everyone without a limit of their own."""
+"""The owner name whose limit applies to all users without a limit of their own."""
 
 _ROUNDING = 1e-9  # fractions such as 0.1 GPU do not add up exactly
 
@@ -21,8 +21,8 @@ class Claim:
 
     Attributes:
         name, owner: the study, and who submitted it.
-        priority: studies with a higher priority first get all that they can use.
-        places: number of training runs that it could have at the same time.
+        priority: studies with a higher priority get as many places as they can use before others get any.
+        places: number of training runs that could run at the same time.
         cpus, gpus: size of a place.
     """
 
@@ -36,7 +36,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Node:
-    """The CPUs and GPUs of a machine."""
+    """The CPUs and GPUs of one machine."""
 
     cpus: float
     gpus: float
@@ -45,8 +45,9 @@ class Node:
 def fair_shares(claims: Sequence[Claim], nodes: Sequence[Node], limits: Mapping[str, int]) -> dict[str, int]:
     """Return the number of places of each study, by name.
 
-    Together, these places fit on the nodes. A place that one study cannot use goes to the next. Of two studies with
-    equal shares, the one that comes first in `claims` gets the next place, so shares do not change from call to call.
+    Together, these places fit on the nodes. A place that one study cannot use is offered to the next. Of two studies
+    with equal shares, the one that comes first in `claims` gets the next place, so the shares are stable from call to
+    call.
 
     Args:
         limits: maximum number of places for all studies of an owner together; see `EVERYONE`.

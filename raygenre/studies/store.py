@@ -19,7 +19,7 @@ from raygenre.system.location import is_url
 from raygenre.system.storage import resolve
 
 MAX_SILENCE_SECONDS = 30.0
-MAX_START_SECONDS = 900.0  # s in which a driver must start, as for Ray's jobs
+MAX_START_SECONDS = 900.0  # s within which a driver must start, as for Ray's jobs
 FILE = "studies.db"  # in the storage folder
 
 
@@ -63,7 +63,7 @@ class StudyStore:
     def create(
         self, name: str, *, owner: str, request: str, storage: str, address: str, wishes: Mapping[str, Any]
     ) -> None:
-        """Create a study, queued for its first driver.
+        """Create a study, and queue it for its first driver.
 
         Args:
             wishes: values of the columns priority, max_concurrent and time_budget.
@@ -126,7 +126,7 @@ class StudyStore:
     def report(
         self, name: str, attempt: int, *, needs: Needs, seconds: float, progress: Progress | None, facts: dict[str, Any]
     ) -> Study | None:
-        """Record what a driver is doing, and return the study with its current settings; None if another driver has it.
+        """Record a driver's report, and return the study with its settings; None if another driver is running it.
 
         Args:
             seconds: s since the last report.
@@ -137,7 +137,7 @@ class StudyStore:
         values["gpu_seconds"] = studies.c.gpu_seconds + needs.running * needs.gpus * seconds
         if progress:
             values |= {**vars(progress), "errors": json.dumps(progress.errors)}
-        # A driver that was only slow, but was taken for dead, gets its study back.
+        # A driver that was considered dead but was only slow resumes its study.
         begins = or_(and_(studies.c.state == "queued", studies.c.granted > 0), studies.c.state == "failed")
         values["state_at"] = case((begins, self._now), else_=studies.c.state_at)
         values["state"] = case((begins, "running"), else_=studies.c.state)

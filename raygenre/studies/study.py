@@ -1,4 +1,4 @@
-"""A study as the service records it, and what its driver reports."""
+"""A study as recorded by the service, and its driver's reports."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -54,7 +54,7 @@ class Study:
 
     @property
     def has_ended(self) -> bool:
-        """Whether no driver is running the study or about to run it."""
+        """Whether no driver is running the study and none is about to."""
         return self.state in ENDED
 
 

@@ -1,7 +1,7 @@
 """The tables of studies.
 
 A study is a row that its driver, the commands and the arbiter share: the commands write its settings, the driver writes
-what it is doing, and the arbiter writes how many places it may use.
+its progress, and the arbiter writes how many places it may use.
 """
 
 from sqlalchemy import BigInteger, Column, Double, Integer, MetaData, String, Table, Text
@@ -18,7 +18,7 @@ studies = Table(
     Column("request", Text, nullable=False),  # JSON: the options and their files; see raygenre.studies.request
     Column("storage", Text, nullable=False),  # where the study is stored
     Column("address", Text, nullable=False),  # Ray cluster, as the submitter named it; empty for this machine
-    # The driver: which start it belongs to, and where it runs.
+    # The driver: the number of its start, and where it runs.
     Column("attempt", Integer, nullable=False),
     Column("job", Text, nullable=False),  # Ray's id of the job, or HOST:PID
     Column("scope", Text, nullable=False),  # the cluster or machine whose places it shares; empty until it has started
@@ -53,6 +53,6 @@ studies = Table(
 limits = Table(
     "raygenre_study_limits",
     metadata,
-    Column("owner", String(100), primary_key=True),  # empty: everyone without a limit of their own
+    Column("owner", String(100), primary_key=True),  # empty: all users without a limit of their own
     Column("places", Integer, nullable=False),
 )

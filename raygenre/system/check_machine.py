@@ -17,9 +17,9 @@ from raygenre.system.printable import printable
 from raygenre.system.ray_folder import planned_ray_folder
 
 HOST = "127.0.0.1"
-TRIAL_MEMORY = 3e9  # bytes that a trial of a search needs, as docs/operations.md plans
+TRIAL_MEMORY = 3e9  # bytes that a search's trial needs, according to docs/operations.md
 MIN_MEMORY = 1e9  # bytes; loading the libraries and a model needs about as much
-FEW_BYTES, MIN_BYTES = 5e9, 1e9  # free disk space below which there is a warning, or a problem
+FEW_BYTES, MIN_BYTES = 5e9, 1e9  # free disk space below which a warning or a problem is reported
 
 _GB = 1e9
 _AVX512 = {"avx512f", "avx512bw", "avx512dq", "avx512vl"}  # what torch's kernels need
@@ -63,7 +63,7 @@ def check_processor(flags: frozenset[str] | None = None) -> Finding:
 
 
 def check_gpu() -> Finding:
-    """Check whether there is a GPU, and whether its driver answers."""
+    """Check whether there is a GPU, and whether its driver responds."""
     rows = hardware.query_gpus("name", "memory.total", "driver_version", "compute_cap")
     if not rows and any(Path("/dev").glob("nvidia[0-9]*")):
         remedy = "run `nvidia-smi`, which names the reason; until then, the CPU is used"
@@ -107,7 +107,7 @@ def check_memory(cgroups: Path = Path("/sys/fs/cgroup")) -> Finding:
 
 
 def check_disk(folder: Path) -> Finding:
-    """Check the free space of the disk on which a folder is, or would be created."""
+    """Check the free space on the disk that contains a folder, or on which the folder would be created."""
     try:
         usage = shutil.disk_usage(existing_parent(folder))
     except OSError as error:
@@ -158,7 +158,7 @@ def check_free_port(port: int, purpose: str, remedy: str) -> Finding:
 
 
 def existing_parent(folder: Path) -> Path:
-    """Return a folder itself if it exists, otherwise its nearest parent that does."""
+    """Return a folder if it exists, otherwise its nearest existing parent."""
     return next(path for path in (folder, *folder.parents) if path.exists())
 
 
@@ -187,7 +187,7 @@ def _is_in_use(error: PortError) -> bool:
 
 
 def _listener(port: int) -> str:
-    """Return the name and process id of the program that listens on a port; an empty string if it is not visible."""
+    """Return the name and process id of the program that listens on a port; an empty string if it is unknown."""
     with suppress(psutil.Error):
         for connection in psutil.net_connections("tcp"):
             if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:

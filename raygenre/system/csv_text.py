@@ -1,9 +1,9 @@
-"""Write CSV that every reader splits correctly and no spreadsheet runs as formulas.
+"""Write CSV that every reader parses correctly and no spreadsheet evaluates as formulas.
 
-A cell that contains a comma, a quote or any line break is quoted, and lines end with a line feed. A text gets an
-apostrophe in front if its first character starts a formula in spreadsheets: `=`, `+`, `-`, `@`, their wide forms, a tab
-or a line break. So does such a text that already starts with apostrophes, so a program can restore the exact text by
-removing one. Numbers stay as they are.
+A cell that contains a comma, a quote or any line break is quoted, and lines end with a line feed. An apostrophe is put
+before a text whose first character starts a formula in spreadsheets: `=`, `+`, `-`, `@`, their wide forms, a tab or a
+line break. The same applies to such a text that already starts with apostrophes, so a program can restore the exact
+text by removing one. Numbers are not changed.
 """
 
 import re

@@ -16,7 +16,7 @@ class Finding:
         status: `problem` if something that raygenre needs does not work; `warning` if it is slow, missing or limited.
         found: one line for the user.
         remedy: what to do; empty if there is nothing to do.
-        facts: the values behind the line, for programs. Sizes are in bytes.
+        facts: the values on which the line is based, for programs. Sizes are in bytes.
     """
 
     check: str

@@ -42,7 +42,7 @@ def processor_name() -> str:
 
 
 def processor_flags() -> frozenset[str]:
-    """Return the processor's features as named in /proc/cpuinfo; empty if there is no such file."""
+    """Return the processor's features as named in /proc/cpuinfo; empty if that file does not exist."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     flags = (line.partition(":")[2] for line in lines if line.startswith(("flags", "Features")))
@@ -71,7 +71,7 @@ def utilization() -> dict[str, float]:
 
 
 def query_gpus(*fields: str) -> list[list[str]]:
-    """Return the requested fields for each GPU; an empty list if there is no driver or it does not respond."""
+    """Return the requested fields for each GPU; an empty list if no driver is installed or it does not respond."""
     command = shutil.which("nvidia-smi")
     if command is None:
         return []

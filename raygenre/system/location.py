@@ -5,7 +5,8 @@ abfs://, hdfs://). A study at a URL has a disposable working copy on the driver'
 store whenever a driver opens the study. Data that must not be lost is written to the store before a call returns.
 
 The endpoint and the region are part of the URL (`s3://BUCKET/PATH?endpoint_override=http://HOST:PORT`). Credentials are
-not part of it: they are read from where the store's own tools expect them, such as the variable `AWS_ACCESS_KEY_ID`.
+not part of it: they are read from the places where the store's own tools look for them, such as the variable
+`AWS_ACCESS_KEY_ID`.
 """
 
 import functools

@@ -1,8 +1,8 @@
 """Follow a storage that was moved or copied: MLflow's database holds absolute addresses.
 
 The embedded database contains the address of every run's and model's artifacts. In a storage that is now in a different
-folder, they would be read from the old folder and written to it. The first process that opens the database there
-rewrites them in one transaction; the database of the old folder, if it still exists, is not changed.
+folder, artifacts would be read from and written to the old folder. The first process that opens the database there
+rewrites the addresses in one transaction; the database of the old folder, if it still exists, is not changed.
 
 The database's folder is recorded in the address of the experiment, which MLflow uses for the artifacts of new runs.
 """
@@ -19,7 +19,7 @@ from raygenre.errors import file_errors
 from raygenre.system.storage import ARTIFACTS, DATABASE, EXPERIMENT, Storage, StorageError
 
 _TIMEOUT = 20.0  # s to wait for a process that is writing to the database, as long as MLflow waits
-_SHORT_TIMEOUT = 1.0  # s, for a check that must answer quickly
+_SHORT_TIMEOUT = 1.0  # s, for a check that must respond quickly
 _ADDRESSES = (
     ("experiments", "artifact_location"),
     ("runs", "artifact_uri"),
@@ -43,7 +43,7 @@ class Move:
     """A storage whose database contains addresses in a different folder.
 
     Attributes:
-        old: the folder that the addresses name, or named.
+        old: the folder that the addresses contain, or contained.
         new: the folder of the storage.
         problem: why the addresses could not be rewritten; empty if they were.
     """
@@ -104,7 +104,7 @@ def follow_move(storage: Storage) -> Move | None:
 
 
 def find_move(storage: Storage) -> Move | None:
-    """Return the move that `follow_move` would follow, without changing anything; None if there is none.
+    """Return the move that `follow_move` would follow, without changing anything; None if the storage was not moved.
 
     It also returns None if the database cannot be read.
     """
@@ -120,7 +120,7 @@ def find_move(storage: Storage) -> Move | None:
 
 
 def _other_folder(connection: sqlite3.Connection, root: Path) -> Path | None:
-    """Return the folder that the experiment's address names; None if it is this storage or artifacts are kept apart."""
+    """Return the folder that the experiment's address names; None if it is this storage or artifacts are elsewhere."""
     if not _has_column(connection, "experiments", "artifact_location"):
         return None
     rows = connection.execute("SELECT artifact_location FROM experiments WHERE name = ?", (EXPERIMENT,))

@@ -8,7 +8,7 @@ def loss_text(value: float, *, decimals: int = 3, sign: bool = False) -> str:
 
     Args:
         decimals: number of decimals of a loss below 1000.
-        sign: whether positive numbers get a plus sign, as for a difference.
+        sign: whether to put a plus sign before positive numbers, as for a difference.
     """
     form = f".{decimals}f" if abs(value) < 1000 else ".3g"
     return f"{value:{'+' if sign else ''}{form}}"

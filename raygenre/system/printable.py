@@ -1,4 +1,4 @@
-"""Show names and messages as text that a terminal prints as it is.
+"""Convert names and messages into text that is safe to print on a terminal.
 
 Names of files, genres, tags and studies come from other people. A control character in one can move the cursor, change
 the title of the window or start a new line, and a bidirectional override can show the rest of a line in another order.
@@ -16,7 +16,7 @@ _SHORT = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 
 
 def printable(name: Path | str) -> str:
-    """Return a name on one line, with everything that a terminal would act on escaped.
+    """Return a name on one line, with everything that a terminal would interpret escaped.
 
     Bytes of a path that are not UTF-8 are written as \\xNN. A printable name is returned unchanged.
     """

@@ -1,4 +1,4 @@
-"""HTTP proxies from the environment: never for loopback addresses, and named in errors."""
+"""HTTP proxies from the environment: bypassed for loopback addresses, and named in errors."""
 
 import os
 from urllib.parse import urlsplit
@@ -13,7 +13,7 @@ _PAGE = ("<html", "<!doctype html")
 def exempt_loopback() -> None:
     """Add the loopback addresses to NO_PROXY for this process and the processes that it starts.
 
-    The entries of the user are kept. Libraries read either spelling of the variable, so both are set.
+    Existing entries are kept. Libraries read either spelling of the variable, so both are set.
     """
     current = [os.environ.get(name) for name in _NAMES]
     for name, value, other in zip(_NAMES, current, reversed(current), strict=True):
@@ -23,7 +23,7 @@ def exempt_loopback() -> None:
 
 
 def request_note(url: str) -> str:
-    """Return a note for the error of a request, which names its proxy and the remedy; "" if it used no proxy."""
+    """Return a note for a request's error that names the proxy and the remedy; "" if the request used no proxy."""
     from requests.utils import should_bypass_proxies
 
     address = urlsplit(url)
@@ -35,7 +35,7 @@ def request_note(url: str) -> str:
 
 
 def page_note(answer: str) -> str:
-    """Return a note for an answer that is a web page, which may be a proxy's; "" if it is not, or no proxy is set."""
+    """Return a note for a response that is a web page, perhaps from a proxy; "" if it is not one or no proxy is set."""
     variables = _variables("http", "https")
     is_page = any(mark in answer.lower() for mark in _PAGE)
     return f" (the proxy in {variables[0]} may have sent this answer)" if variables and is_page else ""

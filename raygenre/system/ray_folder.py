@@ -31,7 +31,7 @@ def ray_folder(private_parents: tuple[Path, ...] = _PRIVATE_PARENTS, *, create: 
 
     Args:
         private_parents: folders in which to look for or create the private folder.
-        create: False to change nothing: a missing private folder counts as created.
+        create: False to change nothing, and treat a missing private folder as if it had been created.
 
     Raises:
         RayFolderError: RAY_TMPDIR is unsuitable, or no private folder can be used.

@@ -82,7 +82,7 @@ def unordered(
             for item in islice(remaining, jobs - len(busy)):
                 busy.append(idle.pop() if idle else _Worker(pickled))
                 busy[-1].send(item)
-            yield from finished  # only now, so that all workers are busy while the caller handles the results
+            yield from finished  # only now, so that workers are busy while the caller handles these results
             finished = []
             if not busy:
                 return

@@ -1,9 +1,9 @@
 """The information needed to restore an old version of a file from the new one.
 
-A difference is a list of steps that together give the old bytes; each step is either a range of the new file or literal
-bytes. Tags are small and the audio does not change, so the steps hold little more than the tags that were changed. They
-are found by comparing the files at the shift of the last common range, at the difference between their lengths, and
-nearby.
+A difference is a list of steps that together produce the old bytes; each step is either a range of the new file or
+literal bytes. Tags are small and the audio does not change, so the steps hold little more than the tags that were
+changed. They are found by comparing the files at the shift of the last common range, at the difference between their
+lengths, and nearby.
 """
 
 import base64

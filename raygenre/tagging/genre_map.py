@@ -1,11 +1,11 @@
-"""The user's own names of genres, from a YAML file.
+"""The user's own genre names, from a YAML file.
 
 The file maps each of the model's genres to a name, or to a list of names that are written as several values:
 
     hiphop: Hip-Hop
     rock: [Rock, Alternative]
 
-Genres that the file does not name keep the model's names.
+Genres that are not in the file keep the model's names.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,14 +17,14 @@ from raygenre.errors import RaygenreError
 
 
 class GenreMapError(RaygenreError, ValueError):
-    """The file with the names of genres is unusable; the message names the file and the entry."""
+    """The file with the genre names is unusable; the message names the file and the entry."""
 
 
 def read_genre_map(path: Path, genres: Sequence[str] | None = None) -> dict[str, tuple[str, ...]]:
     """Return the names of each genre in the file.
 
     Args:
-        genres: the model's genres, if known; then each entry must be one of them.
+        genres: the model's genres, if known; in that case, each entry must be one of them.
 
     Raises:
         GenreMapError: the file cannot be read, or an entry is not one of the genres or has no valid names.

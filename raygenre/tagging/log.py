@@ -33,7 +33,7 @@ class Record:
     Attributes:
         file: the file's absolute path, without symbolic links.
         genres: the genres that were written.
-        was: the frames that raygenre may change, as they were.
+        was: the frames that raygenre may change, as they were before.
         became: the same frames as they were written.
         old_sha256: SHA-256 of the whole file before.
         new_sha256: SHA-256 of the whole file afterwards.
@@ -50,7 +50,7 @@ class Record:
 
 
 class TagLog:
-    """A log that is open for appending. Only one process can have it open.
+    """A log that is open for appending. Only one process can have the log open.
 
     Raises:
         LogError: it cannot be written, is open in another process, or is not a log of raygenre.

@@ -19,7 +19,7 @@ class Present:
 
     Attributes:
         genres: its genres; empty if it has none.
-        is_elsewhere: whether the genre is stored in a place to which raygenre does not write, such as a WAV file's INFO
+        is_elsewhere: whether the genre is stored in a place where raygenre does not write, such as a WAV file's INFO
             chunk.
         provenance: the texts of the provenance fields that it has.
     """

@@ -20,7 +20,7 @@ class Plan:
         action: `write`: the genres are written; `keep`: the file has a genre; `uncertain`: the model is uncertain;
             `same`: the file has these genres already; `fail`: see `reason`.
         present: the genres that the file has.
-        genres: the predicted genre under the user's names; empty if it was not needed.
+        genres: the user's names for the predicted genre; empty if it was not needed.
         confidence: its probability; None if it was not needed.
         reason: why the file is left unchanged, in a few words for a table unless it failed; empty if it is written.
         provenance: the provenance fields that the file has; empty if they were not needed.
@@ -50,7 +50,7 @@ def plan_with_prediction(
     """Return the plan for a file, given its prediction.
 
     Args:
-        names: the predicted genre under the user's names.
+        names: the user's names for the predicted genre.
     """
     genres = tuple(names)
     if uncertain:
@@ -61,7 +61,7 @@ def plan_with_prediction(
 
 
 def with_provenance(plan: Plan, model: str) -> Plan:
-    """Return the plan if the provenance is written too: a file with the same genres but other provenance is written.
+    """Return the plan if the provenance is written too: a file with only a different provenance is rewritten.
 
     Args:
         model: the model's name.

@@ -38,13 +38,13 @@ def replacement(path: Path) -> Iterator[Path]:
     """Yield a copy of a file, in its folder. On exit it is flushed to disk and replaces the file.
 
     After an exception, the copy is deleted and the file is unchanged. A killed process can leave the copy behind, for
-    `remove_abandoned`; it stays locked as long as its process lives.
+    `remove_abandoned`; it stays locked as long as its process runs.
 
     Args:
         path: a regular file, not a link.
 
     Raises:
-        OSError: the copy cannot be written, such as on a full disk.
+        OSError: the copy cannot be written, for example because the disk is full.
         TagError: see `check_replaceable`; or the file was changed in the meantime, or belongs to another user.
     """
     before = check_replaceable(path)
@@ -73,7 +73,7 @@ def remove_abandoned(folder: Path) -> int:
     removed = 0
     for copy in folder.glob(f"{_PREFIX}*"):
         with suppress(OSError), copy.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails while the process that writes it lives
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails while the process that writes it is running
             copy.unlink()
             removed += 1
     return removed

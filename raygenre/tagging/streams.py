@@ -37,7 +37,7 @@ class View:
 
 
 def view(path: Path) -> View:
-    """Return FFmpeg's view of an audio file, whatever its name.
+    """Return FFmpeg's view of an audio file, regardless of its name.
 
     Raises:
         OSError: the file cannot be read.
@@ -77,7 +77,7 @@ def stream_digest(path: Path) -> str:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[av.container.InputContainer]:
-    """Open a file that has an audio track; for others, errors give the reasons that `raygenre.audio` gives."""
+    """Open a file that has an audio track; for other files, raise errors with the same reasons as `raygenre.audio`."""
     check_regular(path, TagError)
     with ExitStack() as opened:
         file = opened.enter_context(path.open("rb"))

@@ -1,8 +1,7 @@
 """Undo the changes that a log records, the latest first.
 
-A file that has not changed since it was written gets all its old bytes back. If other tags have changed since then,
-only the frames that raygenre wrote get their old bytes back. If the genre has changed since then, the file is left
-unchanged.
+A file that has not changed since it was written is restored byte for byte. If other tags have changed since then, only
+the frames that raygenre wrote are restored. If the genre has changed since then, the file is left unchanged.
 """
 
 import os
@@ -28,8 +27,8 @@ class Undone:
     """The outcome for one file.
 
     Attributes:
-        outcome: `restored`: all bytes are as before; `frames`: the frames are, and later changes to other tags were
-            kept; `unchanged`: the file already was as before; `left`: see `reason`.
+        outcome: `restored`: all bytes are as before; `frames`: only the frames are as before, since later changes to
+            other tags were kept; `unchanged`: the file already was as before; `left`: see `reason`.
         reason: why the file was left as it is; empty otherwise.
     """
 

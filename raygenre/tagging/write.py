@@ -21,12 +21,12 @@ def write_genres(
     Args:
         genres: the values to write.
         present: the genres that the file had when this was decided.
-        provenance: provenance to write as well; None removes an earlier one.
+        provenance: provenance to write as well; None removes an earlier provenance.
 
     Raises:
         LogError: the log cannot be written.
         OSError: the file cannot be read or replaced; it is unchanged.
-        TagError: the same failures for other reasons, such as other tags that would change.
+        TagError: the same, but for another reason, for example because other tags would change.
     """
     path = Path(os.path.realpath(path))
     with replacement(path) as copy:
@@ -60,7 +60,7 @@ def restore_frames(path: Path, was: Stored) -> None:
 
     Raises:
         OSError: the file cannot be read or replaced; it is unchanged.
-        TagError: the same failures for other reasons.
+        TagError: the same, but for another reason.
     """
     with replacement(path) as copy:
         tags = open_tags(copy)
@@ -73,7 +73,7 @@ def restore_frames(path: Path, was: Stored) -> None:
 
 
 def check_unchanged(path: Path, copy: Path) -> None:
-    """Check that a copy has the same other tags and the same audio as its file.
+    """Check that a copy has the same audio as its file, and the same tags except for those being written.
 
     Raises:
         TagError: they differ.

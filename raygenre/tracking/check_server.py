@@ -1,6 +1,6 @@
 """Checks whether MLflow is reachable: the embedded database or a tracking server.
 
-It does not import MLflow, and changes nothing.
+This module neither imports MLflow nor changes anything.
 """
 
 import os
@@ -17,13 +17,13 @@ from raygenre.tracking.reasons import HOST_REJECTED, REMEDIES, UNKNOWN_HOST, req
 _CHECK = "MLflow"
 _ROUTE = "/api/2.0/mlflow/experiments/get-by-name"
 _ANSWERS = ('"experiment"', "RESOURCE_DOES_NOT_EXIST")  # if there are runs, and if nothing was logged yet
-_TIMEOUT = 5.0  # s to connect, and to wait for an answer
+_TIMEOUT = 5.0  # s to connect, and to wait for a response
 _LOCK_TIMEOUT = 1.0  # s to wait for a process that is writing to the database
 _CHOOSE = "choose another server with --tracking-uri or MLFLOW_TRACKING_URI"
 
 
 def check_tracking(storage: Storage, schemas: Collection[str]) -> Finding:
-    """Check that the tracking database can be read, or that the tracking server answers.
+    """Check that the tracking database can be read, or that the tracking server responds.
 
     Args:
         schemas: the revisions of MLflow's database schema with which raygenre is tested.
@@ -90,7 +90,7 @@ def _check_http(storage: Storage) -> Finding:
 
 
 def _refusal(status: int, text: str) -> str:
-    """Return what the answer of a server that refused the request means."""
+    """Explain the response of a server that refused the request."""
     if UNKNOWN_HOST in text:
         return HOST_REJECTED
     codes = {401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED"}

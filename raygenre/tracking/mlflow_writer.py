@@ -1,9 +1,9 @@
 """Writes a spool's updates to MLflow, each value exactly once.
 
-A request may succeed even if its response is lost, so retries must not create duplicates. Each run has our own key as
-a tag and is looked up by that key. Each value keeps the time at which it was queued, because MLflow's databases
-store a value with the same run, name, step and time only once. After a lost response, or when taking over from an
-earlier driver, the writer asks MLflow which values it already has and skips them.
+A request may succeed even if its response is lost, so retries must not create duplicates. Each run is tagged with our
+own key and looked up by that key. Each value keeps the time at which it was queued, because MLflow's databases store a
+value with the same run, name, step and time only once. After a lost response, or when taking over from an earlier
+driver, the writer queries MLflow for the values that it already has, and skips them.
 
 No update can block the updates behind it. The first update of a run creates it, even if its `start` was lost, and an
 update that cannot be written is set aside with the reason.
@@ -26,7 +26,7 @@ KEY = "raygenre.run"
 """Name of the tag that holds our own key for a run."""
 
 _PARENT = "mlflow.parentRunId"
-_USE = "mlflow.data.context"  # the tag that says what a dataset is used for
+_USE = "mlflow.data.context"  # the tag with the purpose of a dataset
 _DIGEST_CHARACTERS = 16  # short enough to compare by eye; MLflow's limit is 36
 _MAX_METRICS = 1000  # per request, MLflow's own limit
 
@@ -45,7 +45,7 @@ class MlflowWriter:
         self._written: set[int] = set()  # offsets of updates that MLflow has but the spool does not yet record
         self._maybe_created: set[str] = set()  # runs that a request without a response may have created
         self._started: set[str] = set()  # runs that this writer created with the tags of their `start`
-        # The (name, step) pairs that MLflow may already have, by run; None until the writer has asked MLflow.
+        # The (name, step) pairs that MLflow may already have, by run; None until the writer has queried MLflow.
         self._logged: dict[str, set[tuple[str, int]] | None] = dict.fromkeys(spool.runs)
 
     def write_next(self) -> bool:
@@ -220,7 +220,7 @@ class MlflowWriter:
 
 
 def _is_invalid(error: Exception) -> bool:
-    """Return whether the update itself caused the error because its content is not what the tracker writes."""
+    """Return whether the update itself caused the error because the tracker never writes such content."""
     wrong_content = isinstance(error, KeyError | TypeError | AttributeError | IndexError | ValueError)
     return wrong_content and not isinstance(error, OSError)  # requests' errors are OSErrors, some also ValueErrors
 

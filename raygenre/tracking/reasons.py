@@ -32,7 +32,7 @@ def request_reason(error: BaseException, *, code: str = "") -> str:
     """Return a few words that say why a request failed and what to do about it.
 
     Args:
-        code: MLflow's error code; empty if MLflow did not answer with one.
+        code: MLflow's error code; empty if MLflow did not return one.
     """
     text = " ".join(repr(cause) for cause in chain(error))
     if UNKNOWN_HOST in text:

@@ -1,8 +1,8 @@
 """The connection to the MLflow server or database, and what its errors mean.
 
-`meaning` sorts errors into three kinds. *unreachable*: the server refuses connections, times out or answers 429 or 5xx,
-or its database is locked; updates stay queued. *wrong*: the host does not exist or does not run MLflow, or the user
-lacks permission. *refused*: MLflow rejected this particular request.
+`meaning` sorts errors into three kinds. *unreachable*: the server refuses connections, times out or responds with 429
+or 5xx, or its database is locked; updates stay queued. *wrong*: the host does not exist or does not run MLflow, or the
+user lacks permission. *refused*: MLflow rejected this particular request.
 """
 
 import errno
@@ -144,7 +144,7 @@ def is_unreachable(error: BaseException) -> bool:
 
 
 def is_missing(error: BaseException) -> bool:
-    """Return whether MLflow answered that the run, model, version or alias does not exist."""
+    """Return whether MLflow responded that the run, model, version or alias does not exist."""
     return isinstance(error, MlflowException) and error.error_code == "RESOURCE_DOES_NOT_EXIST"
 
 

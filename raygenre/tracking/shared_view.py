@@ -1,8 +1,9 @@
 """A view of a search's trials in MLflow's list of runs, and the link that opens it.
 
-MLflow's user interface stores a view as a tag of the experiment, lists it under *Views*, and opens it by a link with
-its key. The tag's value is JSON with the view's name and its state: filter, order, columns and charts, compressed. The
-format is the user interface's own and not part of MLflow's API; `tests/browser/test_mlflow.py` opens a view.
+MLflow's user interface stores a view as a tag of the experiment, lists it under *Views*, and opens it through a link
+that contains its key. The tag's value is JSON with the view's name and its state: filter, order, columns and charts,
+compressed. The format is internal to the user interface and not part of MLflow's API; `tests/browser/test_mlflow.py`
+opens a view.
 """
 
 import json
@@ -41,7 +42,7 @@ _TRAINING = "workflowType=machine_learning"  # otherwise MLflow opens with its p
 
 @dataclass(frozen=True)
 class View:
-    """What a view of a search's trials shows. The trials are sorted by the first metric, lowest first.
+    """The content of a view of a search's trials. The trials are sorted by the first metric, lowest first.
 
     Attributes:
         name: name under which MLflow lists the view.
@@ -141,7 +142,7 @@ def _created(text: str) -> int:
 
 
 def _line_chart(metric: str) -> dict[str, Any]:
-    """Return a chart of a metric over the epochs, with the settings that MLflow gives to a new chart."""
+    """Return a chart of a metric over the epochs, with MLflow's default settings for a new chart."""
     return {
         "type": "LINE",
         "uuid": metric,

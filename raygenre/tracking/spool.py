@@ -43,7 +43,8 @@ class SpooledRun:
     Attributes:
         id: MLflow run id; empty until MLflow has created the run.
         status: `RUNNING`, or the final status of the run.
-        steps: steps of the logged values, by name. Values logged together have one entry, with the name of the first.
+        steps: steps of the logged values, by name. Values that are logged together share one entry, under the name of
+            the first.
     """
 
     id: str = ""

@@ -1,7 +1,7 @@
 """The search's interface to MLflow: a run for the search, with a child run per trial.
 
-Every call appends to the study's spool and returns; a thread uploads the spool to MLflow, so the search never waits
-for a server and needs none while it runs. A run is identified by our own key, because MLflow assigns its id later.
+Every call appends to the study's spool and returns; a thread uploads the spool to MLflow, so the search never waits for
+a server, and does not need one while it runs. A run is identified by our own key, because MLflow assigns its id later.
 Repeated calls have no effect, so a driver that resumes a study may log everything again.
 """
 
@@ -49,7 +49,7 @@ class Tracker:
         self._study_id = study_id
         self._started = time.monotonic()
         self._spool = Spool(folder / SPOOL)
-        if storage.url:  # a driver on a different machine may have created runs that this copy of the spool lacks
+        if storage.url:  # a driver on another machine may have created runs that this copy of the spool lacks
             self._spool.is_new = False
         server = Server(storage)
         self.uri = server.address
@@ -102,8 +102,9 @@ class Tracker:
         """Start or resume a run, and return its key.
 
         Args:
-            params: settings, which MLflow never changes; for a trial, the searched ones. Empty ones are left out.
-            tags: other facts. Empty ones are left out.
+            params: settings, which MLflow never changes; for a trial, only the searched ones. Empty values are left
+                out.
+            tags: other facts. Empty values are left out.
             at: time at which the run started, in s since 1970, if it is recorded later.
 
         Raises:
@@ -223,5 +224,5 @@ class Tracker:
 
 
 def _texts(values: Mapping[str, object]) -> dict[str, str]:
-    """Return the values as texts, without the empty ones."""
+    """Return the values as strings, without empty values."""
     return {key: str(value) for key, value in values.items() if value not in _EMPTY}

@@ -14,7 +14,7 @@ from raygenre.system.storage import Storage
 
 HOST = "127.0.0.1"  # the UI can change and delete runs and requires no password
 
-_POLL = 0.1  # s between two checks of whether the server answers
+_POLL = 0.1  # s between two checks of whether the server responds
 _PATIENCE = 10.0  # s that the server has to stop before it is killed
 _LAST_LINES = 3  # lines of the server's output to show if it ends
 
@@ -25,14 +25,14 @@ class UiError(RaygenreError, RuntimeError):
 
 @contextmanager
 def running(storage: Storage, port: int) -> Iterator["subprocess.Popen[bytes]"]:
-    """Start MLflow's server, wait until it answers, and stop it when the context exits.
+    """Start MLflow's server, wait until it responds, and stop it when the context exits.
 
     It has a single worker: every worker imports MLflow, which takes seconds of CPU time, and if several do so at the
-    same time on a machine with few cores, uvicorn restarts those that take more than 5 s to answer. MLflow's processes
+    same time on a machine with few cores, uvicorn restarts those that take more than 5 s to respond. MLflow's processes
     for jobs such as evaluations of language models are not started unless MLFLOW_SERVER_ENABLE_JOB_EXECUTION is set.
 
     Raises:
-        UiError: the server ends before it answers.
+        UiError: the server ends before it responds.
     """
     command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
     command += ["--uvicorn-opts", "--log-level=warning"]

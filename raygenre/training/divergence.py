@@ -1,7 +1,7 @@
 """Detects that training has diverged: the loss is far above that of guessing.
 
 A network that predicts the same probability for each of G genres has a loss of log G nats. A loss of more than
-`MAX_LOSS_RATIO` times as much means that the network is confident and wrong; it will not recover.
+`MAX_LOSS_RATIO` times this value means that the network is confident and wrong; it will not recover.
 """
 
 import math
@@ -13,7 +13,7 @@ MAX_LOSS_RATIO = 10.0
 
 
 class DivergedError(RaygenreError, ArithmeticError):
-    """Training diverged; the message gives the loss and the epoch."""
+    """Training diverged; the message contains the loss and the epoch."""
 
 
 def check_loss(loss: float, *, genres: int, name: str, where: str) -> None:

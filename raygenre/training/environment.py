@@ -1,6 +1,6 @@
 """Describe a training run's compute environment: device, processor, threads and arithmetic.
 
-With the same settings, seeds and tracks, training in the same environment gives identical metrics, bit for bit. The
+With the same settings, seeds and tracks, training in the same environment produces identical metrics, bit for bit. The
 metrics may differ if, for instance, the number of threads changes, because numbers are then added in a different order.
 """
 

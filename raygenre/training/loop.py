@@ -3,7 +3,7 @@
 `fit` trains a list of members (folds or repeats with the same settings) and yields each member's metrics after each
 epoch. Between epochs, the members contain the entire training state, which `raygenre.training.checkpoint` saves. All
 randomness in an epoch (track order, dropout and augmentation) depends only on the member's seed and the epoch number,
-so members do not influence each other, and a resumed training run gives the same values, bit for bit.
+so members do not influence each other, and a resumed training run produces the same values, bit for bit.
 
 Shapes: B tracks in a batch, M = 128 mel bands, T = 333 columns, C columns of a crop, F features, G genres.
 """

@@ -16,7 +16,7 @@ from raygenre.training.config import TrainingConfig
 
 
 class NAdam(torch.optim.NAdam):
-    """`torch.optim.NAdam` that cannot be compiled. It gives the same values, bit for bit."""
+    """`torch.optim.NAdam` that cannot be compiled. It produces the same values, bit for bit."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         _disable_compiler()
@@ -30,7 +30,7 @@ class NAdam(torch.optim.NAdam):
 
 
 class AdamW(torch.optim.AdamW):
-    """`torch.optim.AdamW` that cannot be compiled. It gives the same values, bit for bit."""
+    """`torch.optim.AdamW` that cannot be compiled. It produces the same values, bit for bit."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         _disable_compiler()

@@ -70,7 +70,7 @@ def compare_pairs(storage: Storage, runs: Sequence[RunSummary], source: Path | N
 
 
 def unpaired_reason(runs: Sequence[RunSummary]) -> str:
-    """Return why no two of the runs were compared on the same tracks; return "" if some were."""
+    """Return why no two of the runs were compared on the same tracks; return "" if any were."""
     registered = [run.name for run in runs if run.model]
     if len(registered) > 1:
         return ""

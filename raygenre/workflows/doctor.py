@@ -1,7 +1,7 @@
 """The checks of `raygenre doctor`, from Python and packages to the champion.
 
 No check creates or changes anything. Only the check of the champion imports torch, and it imports MLflow only if the
-champion is on a server. No check imports Ray.
+registry is on a server. No check imports Ray.
 """
 
 from collections.abc import Callable, Iterator

@@ -1,8 +1,8 @@
 """Write a playlist of each predicted genre's songs.
 
-A folder holds one M3U8 file per genre that has songs, and `uncertain.m3u8` with the songs of uncertain predictions.
-Paths are relative if the playlists are in or above the folder of the songs, so that both can be moved or copied
-together, and absolute otherwise. Images and failed songs are left out.
+The folder contains one M3U8 file per genre that has songs, and `uncertain.m3u8` with the songs of uncertain
+predictions. Paths are relative if the playlists are in or above the folder of the songs, so that both can be moved or
+copied together, and absolute otherwise. Images and failed songs are left out.
 """
 
 import re
@@ -26,14 +26,14 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  
 
 
 class PlaylistError(RaygenreError, ValueError):
-    """A playlist would replace one of the user's files."""
+    """A playlist would overwrite one of the user's files."""
 
 
 def check_playlists(folder: Path, genres: Sequence[str]) -> None:
     """Check that no playlist would replace a file that raygenre did not write.
 
     Raises:
-        PlaylistError: a playlist would do so, or the folder is a file.
+        PlaylistError: a playlist would replace such a file, or the folder is a file.
     """
     if folder.exists() and not folder.is_dir():
         raise PlaylistError(f"{folder} is a file; --playlists takes a folder")
@@ -59,7 +59,7 @@ def write_playlists(
         OSError: a playlist cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    where = folder.resolve()  # relative paths go up from here, so no folder on the way may be a link
+    where = folder.resolve()  # relative paths may go up from here, so no folder on the way may be a link
     base = where if root != Path(root.anchor) and _are_nested(where, root.resolve()) else None
     songs: dict[str | None, list[Path]] = {}
     for result in results:
@@ -94,14 +94,14 @@ def _targets(folder: Path, genres: Iterable[str]) -> dict[str | None, Path]:
 
 
 def _file_name(genre: str) -> str:
-    """Return a genre as a name of a file that every file system accepts, without a suffix."""
+    """Return a file name for a genre that every file system accepts, without a suffix."""
     name = _FORBIDDEN.sub("_", unicodedata.normalize("NFC", genre)).strip(" .")
     name = name.encode()[:_MAX_NAME].decode(errors="ignore").strip(" .")
     return f"{name}_" if not name or _RESERVED.fullmatch(name) else name
 
 
 def _below(song: Path, root: Path) -> Path:
-    """Return a song's path with the links up to the root resolved, as those of the playlists are.
+    """Return a song's path with links up to the root resolved, like the playlists' own paths.
 
     Links below the root are kept, because they are moved or copied together with it.
     """

@@ -1,4 +1,4 @@
-"""Classify a song and keep its spectrogram for a plot, in memory that does not grow with it."""
+"""Classify a song and keep its spectrogram for a plot, with bounded memory use."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -59,7 +59,7 @@ class _Shown:
     """The levels of a song for its plot.
 
     In a song of more than an hour and a half, adjacent columns are averaged (3, 9 or all 333 of a window), so that
-    memory does not grow with the song.
+    memory use does not grow with the song's length.
     """
 
     def __init__(self) -> None:

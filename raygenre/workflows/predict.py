@@ -22,7 +22,7 @@ from raygenre.workflows.prediction_cache import CachedWindows, PredictionCache
 if TYPE_CHECKING:
     from raygenre.model.classifier import Classifier
 
-_BIG = 1 / 8  # fraction of a worker's share of all bytes
+_BIG = 1 / 8  # a file is big if it exceeds this fraction of a worker's share of all bytes
 
 
 @dataclass(frozen=True)
@@ -75,12 +75,12 @@ def predict_unordered(
 ) -> Generator[tuple[int, SongResult], None, None]:
     """Classify files on several cores, and yield each result with the file's index as soon as it is finished.
 
-    Closing the iterator stops the work at once.
+    Closing the iterator stops the work immediately.
 
     Args:
         jobs: number of worker processes.
-        cache: where predictions are looked up and stored, one by one, so that a later call continues this one.
-        longest_seconds: maximum duration of a song in s; longer songs get an error.
+        cache: where predictions are looked up and stored, one by one, so that a later call can resume this one.
+        longest_seconds: maximum duration of a song in s; longer songs fail.
 
     Raises:
         ValueError: `jobs` is not positive.
@@ -132,7 +132,7 @@ def predict_song(
     """Decode and classify a file, or take the prediction from the cache. A file's failure is in the result."""
     tags = Tags()
     try:
-        before = check_regular(path, AudioError)  # here too, because the tags and the hash are read first
+        before = check_regular(path, AudioError)  # checked here, because tags and hash are read before decoding
         tags = read_tags(path)
         key = cache.key(path) if cache else ""
         if cache and (stored := cache.load(key)):
@@ -141,7 +141,7 @@ def predict_song(
             return SongResult(path, classifier.combine_windows(stored.rows), stored.times, "", tags, is_cached=True)
         parts = classifier.input.read_parts(path, longest_seconds=longest_seconds)
         prediction, times = classifier.predict_parts(parts)
-        if cache and _is_same(before, path.stat()):  # otherwise, the key may belong to another version of the file
+        if cache and _is_same(before, path.stat()):  # otherwise, the key may be that of another version of the file
             rows = np.array([list(window.values()) for window in prediction.windows], dtype=np.float32)
             cache.store(key, CachedWindows(rows, times))
     except (OSError, ValueError) as error:

@@ -153,17 +153,18 @@ def encode_table(frame: "pd.DataFrame", suffix: str) -> bytes:
 
 
 def partial_path(output: Path) -> Path:
-    """Return where the table of an interrupted run is written."""
+    """Return the path of the table that an interrupted run writes."""
     return output.with_stem(f"{output.stem}.partial")
 
 
 def remove_partial(output: Path, frame: "pd.DataFrame") -> None:
     """Delete the table of an interrupted run, which the complete table replaces.
 
-    A file of that name with other columns is kept: it may be the user's own, or belong to a model with other genres.
+    A file of that name with different columns is kept: it may be the user's own, or belong to a model with other
+    genres.
     """
     path = partial_path(output)
-    with suppress(OSError):  # the complete table is written, so the command has done its work
+    with suppress(OSError):  # the complete table has been written, so the command has succeeded
         if path.is_file() and _has_columns(path, frame):
             path.unlink()
 

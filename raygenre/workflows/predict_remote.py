@@ -19,12 +19,12 @@ def predict_remotely(
 ) -> Generator[tuple[int, SongResult], None, None]:
     """Send files to an endpoint, and yield each with its number, in the order in which they finish.
 
-    Files beyond the endpoint's size limit are not sent, and once the endpoint is unreachable, the remaining files are
-    not sent either. Closing the iterator cancels all requests.
+    Files that exceed the endpoint's size limit are not sent; once the endpoint is unreachable, no further files are
+    sent. Closing the iterator cancels all requests.
 
     Args:
-        facts: the endpoint's model; an answer from a model with other genres, which has since become the champion, is
-            an error.
+        facts: the endpoint's model; it is an error if a response comes from a model with other genres that has since
+            become the champion.
         at_once: number of concurrent requests.
     """
     order = start_order(songs, at_once)

@@ -39,11 +39,11 @@ def tag_songs(
 ) -> Generator[TaggedSong, None, None]:
     """Compute the tags of files on several cores, and yield the results in the order of the files.
 
-    Closing the iterator stops the work at once.
+    Closing the iterator stops the work immediately.
 
     Args:
         jobs: number of worker processes; 0 for a suitable number.
-        longest_seconds: maximum duration of a song in s; longer songs get an error.
+        longest_seconds: maximum duration of a song in s; longer songs fail.
     """
     # A song of four minutes takes 4 s, about as long as a worker needs to start.
     jobs = jobs or (1 if len(songs) <= _FEW_SONGS else min(len(songs), worker_pool.cores()))

@@ -90,7 +90,7 @@ def plan_renders(source: Path, output: Path) -> RenderPlan:
 def render_all(targets: Sequence[RenderTarget], *, jobs: int) -> Generator[RenderResult, None, None]:
     """Render songs on several cores, and yield each result as soon as it is ready.
 
-    Closing the iterator stops the work at once and leaves no partial images; repeating the call resumes it.
+    Closing the iterator stops the work immediately and leaves no partial images; repeating the call resumes it.
 
     Args:
         jobs: number of worker processes.

@@ -1,8 +1,8 @@
 """Replay a recorded run: train it again from MLflow's record, and compare the curves.
 
 The record consists of the run's params and tags, and the search's `run.yaml` and `split.json`. The same setting, seed
-and tracks give the same curve, bit for bit, in float32 and in bfloat16, provided that the versions and the environment
-are the same. Differences in versions and environment are reported.
+and tracks produce the same curve, bit for bit, in float32 and in bfloat16, provided that the versions and the
+environment are the same. Differences in versions and environment are reported.
 """
 
 import math
@@ -149,7 +149,7 @@ def replay(
     threads: int | None = None,
     on_start: Callable[[list[Difference]], None],
 ) -> tuple[Rows, list[Difference]]:
-    """Train as recorded, for the recorded number of epochs; return the curve and the differences from the record.
+    """Repeat a recorded training run, for as many epochs; return the curve and the differences from the record.
 
     Args:
         threads: number of torch threads; by default the recorded number.

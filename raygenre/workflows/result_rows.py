@@ -1,4 +1,4 @@
-"""The rows of the table of accuracies: which networks are trained how, and on which split.
+"""The rows of the accuracy table: which networks are trained, how, and on which split.
 
 A row is one network and its training, on one split, with several seeds. Rows that choose between networks are measured
 on validation tracks. All others are trained on the training and validation tracks together, and each seed is evaluated
@@ -33,7 +33,7 @@ _IMPROVED: dict[str, Value] = {
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the table of results.
+    """One row of the results table.
 
     Attributes:
         name: name of the row and its file.
@@ -44,8 +44,8 @@ class Row:
         tested: whether it is tested on the test tracks instead of validated.
         holds_out: for a tested row, whether the validation tracks are kept out of training.
         seeds: seeds of the training runs.
-        average_of: name of another row. If given, nothing is trained: the row's probabilities are the mean of those of
-            the other row's networks, one for each of its seeds.
+        average_of: name of another row. If given, nothing is trained: the row's probabilities are the mean of the
+            probabilities of that row's networks, one per seed.
     """
 
     name: str

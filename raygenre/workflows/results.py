@@ -1,4 +1,4 @@
-"""Train the networks behind the accuracies in docs/results.md; each row has a JSON file."""
+"""Train the networks whose accuracies are in docs/results.md; each row has a JSON file."""
 
 import json
 import statistics
@@ -38,7 +38,7 @@ _START, _END = "<!-- accuracies: experiments/results.py --write -->", "<!-- end 
 
 @dataclass(frozen=True)
 class Files:
-    """The files of the measurements.
+    """The paths that the measurements use.
 
     Attributes:
         data: the dataset's folder.
@@ -130,7 +130,7 @@ def table(results: Path) -> str:
 
 
 def with_table(document: str, results: Path) -> str:
-    """Return a Markdown document with the current table between its marks."""
+    """Return a Markdown document with the current table between its markers."""
     before, _, rest = document.partition(_START)
     _, _, after = rest.partition(_END)
     return f"{before}{_START}\n{table(results)}\n{_END}{after}"
@@ -145,7 +145,7 @@ def _measure(item: tuple[Row, int], files: Files) -> dict[str, Any]:
     """Train a row with a seed, or average the networks of another row, and return the result."""
     row, seed = item
     dataset = data_sets.load(files.data, cache=files.cache)
-    # The first network's author kept 5 % for validation, which are too few tracks to compare networks.
+    # The first network's author kept 5 % for validation, which is too few tracks to compare networks.
     split = make_split(dataset, row.split, seed, files, validation=0.05 if row.tested else 0.2)
     [fold] = split.folds
     training, validation = (splits.indices(dataset, side) for side in (fold.train, fold.validation))
@@ -162,7 +162,7 @@ def _measure(item: tuple[Row, int], files: Files) -> dict[str, Any]:
         epochs = list(train(members, tracks, epochs=row.epochs, location=Location(str(folders[0]))))
     judged = splits.indices(dataset, split.test) if row.tested else validation
     evaluation = _evaluate(folders, dataset, judged)
-    commit = code_version.commit(within=":/raygenre")  # the results themselves are new files
+    commit = code_version.commit(within=":/raygenre")  # ignores the results, which are new files
     return {
         "date": date.today().isoformat(),
         "commit": commit.sha + (" and changes" if commit.changed else "") if commit else "",

@@ -101,7 +101,7 @@ def measure(classifier: Classifier, path: Path) -> list[Reading]:
 
 
 def summaries(readings: Sequence[Reading]) -> Iterator[Summary]:
-    """Summarise the readings by change."""
+    """Summarise the measurements for each change."""
     for change in CHANGES:
         of_change = [reading for reading in readings if reading.change == change]
         if of_change:

@@ -33,7 +33,7 @@ def make_split(dataset: Dataset, config: SearchConfig, grouping: Grouping) -> Sp
 
     Raises:
         OptionError: the options are mutually exclusive.
-        SplitError: the data set is too small for them.
+        SplitError: the data set is too small for the options.
     """
     if config.keep_duplicates and config.duplicates:
         raise OptionError("--duplicates and --keep-duplicates are mutually exclusive; omit one of them")

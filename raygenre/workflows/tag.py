@@ -24,7 +24,7 @@ Predict = Callable[[Sequence[Path]], Generator["SongResult", None, None]]
 
 
 def survey(songs: Sequence[Path], *, overwrite: bool) -> Iterator[tuple[Path, Plan | Present]]:
-    """Yield the plan for each song, or its present genre if the plan depends on the prediction.
+    """Yield the plan for each song, or its current genre if the plan depends on the prediction.
 
     Only the songs of the second kind have to be decoded.
     """
@@ -47,7 +47,7 @@ def plans(
 
     Args:
         surveyed: the result of `survey`.
-        names: the user's names of the model's genres; others keep the model's.
+        names: the user's names of the model's genres; other genres keep the model's names.
     """
     unknown = [song for song, plan in surveyed.items() if isinstance(plan, Present)]
     with closing(predict(unknown)) as results:

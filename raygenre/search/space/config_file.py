@@ -1,6 +1,6 @@
 """`run.yaml`: a file with the configuration of a search, for `--config`.
 
-It holds everything except where the search runs and where its results are stored. Command-line options override it.
+It contains everything except where the search runs and where its results are stored. Command-line options override it.
 """
 
 from dataclasses import asdict, fields

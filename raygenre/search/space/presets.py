@@ -40,18 +40,18 @@ HEAD = Preset(
     },
     start=Setting(dropout=0.5, learning_rate=1e-3),
 )
-"""A network on pretrained features, for `--model pretrained`. Training it takes seconds."""
+"""A network that uses pretrained features, for `--model pretrained`. Training it takes only seconds."""
 
 HEAD_NAMES = (
     "dropout", "learning_rate", "decay", "batch_size", "dense", "optimizer", "weight_decay", "schedule",
     "label_smoothing", "mixup", "averaging", "precision",
 )  # fmt: skip
-"""The hyperparameters that a network on pretrained features has."""
+"""The hyperparameters of a network that uses pretrained features."""
 
 PRESETS: dict[PresetName, Preset] = {
     "original": Preset(epochs=40, batch_size=16),
-    # Less than 200 000 parameters. Trained on crops, a network sees a different 9 s of each track in every epoch, and a
-    # step takes less than a third of the time that whole tracks would take.
+    # Fewer than 200 000 parameters. Trained on crops, a network sees a different 9 s of each track in every epoch, and
+    # a step takes less than a third of the time that whole tracks would take.
     "improved": Preset(
         epochs=100,
         batch_size=16,

@@ -74,7 +74,7 @@ def sampler(name: SamplerName, *, seed: int, trials: int, past_trials: int = 0) 
 
     Args:
         trials: number of trials in the study. A third of them, but at least 3 and at most 10, are drawn at random
-            before TPE or the Gaussian process starts.
+            before TPE or the Gaussian process takes over.
         past_trials: number of trials that the study already has. It is part of the seed because a sampler stores no
             state; otherwise a resumed study would draw its first settings again.
 

@@ -42,8 +42,8 @@ class Setting:
             there are three convolutions.
         convolutions: number of convolutions, 3 or 4.
         dropout, normalisation, dense, frequency_bins, stem, crop_columns: see `ModelConfig`.
-        network: `cnn`, or `head` for a network on pretrained features, which has only dropout and dense; see
-            `HeadConfig`.
+        network: `cnn`, or `head` for a network that uses pretrained features, for which only dropout and dense apply;
+            see `HeadConfig`.
         All others: see `TrainingConfig`.
     """
 

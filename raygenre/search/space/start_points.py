@@ -12,7 +12,7 @@ def parse(text: str) -> dict[str, Value]:
     """Parse a start point from the command line, such as `dropout=0.3,learning_rate=1e-3`.
 
     Raises:
-        SpaceError: the text does not have this form, a name is unknown, or a value is invalid.
+        SpaceError: the text does not have this format, a name is unknown, or a value is invalid.
     """
     point: dict[str, Value] = {}
     for part in text.split(","):
@@ -50,7 +50,7 @@ def complete(
 def outside_space(
     point: Mapping[str, object], space: Mapping[str, BaseDistribution], *, fixed: Mapping[str, Value]
 ) -> str:
-    """Return which value of a point is not in a space, and what the space allows instead; empty if all are."""
+    """Return which value of a point is not in a space, and which values are allowed; empty if all are in the space."""
     for name, value in point.items():
         if name in space:
             if not _contains(space[name], value):

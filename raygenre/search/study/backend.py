@@ -33,7 +33,7 @@ def storage(folder: Path, url: str | None) -> BaseStorage:
     """Return Optuna's storage of a study: a database, a gRPC proxy of one, or the journal in the study's folder.
 
     Raises:
-        StudyError: the database does not exist, or its driver is not installed, or the proxy does not answer.
+        StudyError: the database does not exist, or its driver is not installed, or the proxy does not respond.
     """
     if url and url.startswith(_GRPC):
         return _proxy(url)
@@ -80,7 +80,7 @@ def _proxy(url: str) -> BaseStorage:
 
 
 def storage_error_text(error: Exception) -> str:
-    """Return one line that says why a study's storage failed; Optuna's own message blames the stored values."""
+    """Return one line that says why a study's storage failed; Optuna's own message wrongly blames the stored values."""
     if isinstance(error, RpcError):
         details: Callable[[], str] | None = getattr(error, "details", None)  # the base class has no `details`
         return f"the gRPC storage proxy failed: {(details() if details else str(error)).splitlines()[0]}"

@@ -2,7 +2,8 @@
 
 The lock is a file in the study's folder, so it works for drivers that share the folder. A study at a URL also uses a
 lock in its database. The id of a study in a database is stored in its folder too, so a driver with a different folder
-cannot load the study. The database stores the path of the folder, so a driver with a copy of the folder cannot either.
+cannot load the study. The database stores the path of the folder, so a driver with a copy of the folder cannot load it
+either.
 """
 
 import os
@@ -96,7 +97,7 @@ def load_study(location: Location, *, url: str | None) -> StudyHandle:
     """Load the study at a location.
 
     Raises:
-        StudyError: there is no study, it belongs to another folder, or another driver has it open.
+        StudyError: the study does not exist, belongs to another folder, or is open in another driver.
         OSError: the location cannot be read or written.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)

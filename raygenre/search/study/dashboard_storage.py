@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from raygenre.errors import RaygenreError
 
-MAX_LENGTH = 200  # characters of a study's attribute; those with the split and the configuration have thousands
+MAX_LENGTH = 200  # maximum characters of a study's attribute; the split and the configuration have thousands
 
 _STRIDE = 1 << 32
 
@@ -131,7 +131,7 @@ class DashboardStorage(BaseStorage):
 
     @staticmethod
     def _renumbered(trial: FrozenTrial, neighbour: int) -> FrozenTrial:
-        """Return a copy of a trial with the id that it has here, given the id of any study or trial in its storage."""
+        """Return a copy of a trial with its id here, given the id of any study or trial in its original storage."""
         renumbered = copy.copy(trial)
         renumbered._trial_id += neighbour - neighbour % _STRIDE
         return renumbered

@@ -19,12 +19,12 @@ _FIXED = "fixed_params"  # the system attribute in which Optuna stores the value
 
 
 def foreign_trials(ledger: Ledger) -> list[FrozenTrial]:
-    """Return the started trials of other programs; those that this search has refused are left out."""
+    """Return the started trials of other programs; those that this search has rejected are left out."""
     return [trial for trial in ledger.others if trial.state != TrialState.WAITING and FAILURE not in trial.user_attrs]
 
 
 def refuse_enqueued(ledger: Ledger, space: Mapping[str, BaseDistribution]) -> list[str]:
-    """Mark enqueued trials with values outside the space as failed; return a line for each that says which value."""
+    """Mark enqueued trials with values outside the space as failed; return a line for each that names the value."""
     refusals = []
     storage = ledger.study._storage
     for trial in ledger.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):

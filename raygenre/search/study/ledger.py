@@ -1,7 +1,7 @@
 """The ledger of a search: an Optuna study with each trial's settings, state and values.
 
-It holds everything that a search must not lose, including MLflow run ids, so a resumed search does not need Ray Tune's
-snapshots. Without `--study-url`, the study is a journal file in its folder, next to the lock.
+It contains everything that a search must not lose, including MLflow run ids, so a resumed search does not need Ray
+Tune's snapshots. Without `--study-url`, the study is a journal file in its folder, next to the lock.
 """
 
 import json
@@ -72,7 +72,7 @@ class Ledger:
         """Create a study.
 
         Raises:
-            StudyError: the name is taken or invalid, the database cannot be used, or another driver has the study open.
+            StudyError: the name is taken or invalid, the database cannot be used, or the study is already open.
         """
         check_name(name)
         return cls(create_or_load.create_study(studies / name, config=config, split=split, url=url))
@@ -82,7 +82,7 @@ class Ledger:
         """Open an existing study.
 
         Raises:
-            StudyError: the study does not exist, or another driver has it open.
+            StudyError: the study does not exist, or is open in another driver.
         """
         check_exists(studies, name)
         return cls(create_or_load.load_study(studies / name, url=url))
@@ -153,7 +153,7 @@ class Ledger:
         """Start the next trial: an enqueued one, or the next start point, or a setting that the sampler chooses.
 
         Every trial is enqueued with the attribute `CHECKPOINT` first, so that it differs from the trials of other
-        programs even if the driver dies a moment later.
+        programs even if the driver dies immediately afterwards.
         """
         if enqueued := self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
             self.note_checkpoint(enqueued[0].number)

@@ -23,7 +23,7 @@ def latest_study(studies: Location) -> str:
     """Return the name of the study that was created or resumed most recently on this machine.
 
     Raises:
-        StudyError: there is no study, or the studies are at a URL, where the time of their last use is not recorded.
+        StudyError: there are no studies, or they are at a URL, where the time of their last use is not recorded.
     """
     if studies.is_remote:
         raise StudyError(f"choose a study with --study; {studies} has {', '.join(studies.names()) or 'none'}")
@@ -53,7 +53,7 @@ def check_name(name: str) -> None:
 
 
 def check_exists(studies: Location, name: str) -> None:
-    """Check that there is a study of this name.
+    """Check that a study with this name exists.
 
     Raises:
         StudyError: no such study exists.

@@ -3,7 +3,7 @@
 from optuna.trial import FrozenTrial, TrialState
 
 FAILURE = "failure"
-"""Attribute of a trial: why it failed, or why it was refused. Tag of the runs of failed trials."""
+"""Attribute of a trial: why it failed, or why it was rejected. Tag of the runs of failed trials."""
 ENDED_ELSEWHERE = "another program ended this trial in the study, for example the Optuna dashboard"
 """Failure of a trial that was marked as failed by another program."""
 EPOCH = "epoch-"

@@ -15,7 +15,7 @@ from raygenre.search.study.trial_attributes import is_own, losses
 
 
 class TrialIndex:
-    """An index of one study's trials, which every method brings up to date with the trials that it is given.
+    """An index of one study's trials, which every method first updates with the trials that are passed to it.
 
     These must be all trials of the study, in order. The main thread of a driver and its display may both use the index.
 
@@ -26,8 +26,8 @@ class TrialIndex:
     def __init__(self, *, epochs: int) -> None:
         self._epochs = epochs
         self._lock = threading.Lock()
-        self._settled = 0  # number of trials at the start of the study that will not change
-        self._own: list[FrozenTrial] = []  # the trials among them that the search has started
+        self._settled = 0  # number of the study's first trials, none of which will change again
+        self._own: list[FrozenTrial] = []  # those of them that the search has started
         self._others: list[int] = []  # positions of the other trials
         self._ranked: list[tuple[float, int, FrozenTrial]] = []  # lowest loss, number and trial, if complete
 

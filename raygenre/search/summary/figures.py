@@ -1,6 +1,6 @@
 """The figures of a search: an interactive HTML page with all of them, and a PNG of each.
 
-A figure is skipped if there are too few trials for it, and the page gives the reason.
+A figure is skipped if there are too few trials for it, and the page states the reason.
 """
 
 import io
@@ -56,7 +56,7 @@ class Figures:
 
 
 def draw(ledger: Ledger) -> Figures:
-    """Draw all figures of a search that have enough trials."""
+    """Draw all figures of a search for which there are enough trials."""
     from raygenre.search.summary import plotly_figures
 
     data = SearchData(ledger)

@@ -138,7 +138,7 @@ class SearchRunLogger:
 def _settings(config: SearchConfig) -> dict[str, object]:
     """Return the settings that are the same for all trials of a search."""
     settings = asdict(config) | config.fixed
-    # A resumed search may have more trials and other limits, which are tags.
+    # A resumed search may have more trials and different limits, so these are logged as tags.
     for name in (*config.distributions, "trials", "time_budget", "patience", "warm_start", "data_digest"):
         settings.pop(name, None)
     texts: dict[str, object] = {name: json.dumps(settings[name]) for name in ("space", "starts") if settings[name]}

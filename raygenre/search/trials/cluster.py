@@ -14,7 +14,7 @@ from raygenre.system.ray_folder import use_ray_folder
 
 
 class ClusterError(RaygenreError, RuntimeError):
-    """There is no cluster, or the cluster cannot run a trial; the message says what to change."""
+    """No cluster was found, or the cluster cannot run a trial; the message says what to change."""
 
 
 def connect(address: str | None) -> str:
@@ -24,7 +24,7 @@ def connect(address: str | None) -> str:
     that an earlier run left behind.
 
     Raises:
-        ClusterError: there is no response from the address, or it is a Ray Client address.
+        ClusterError: nothing responds at the address, or it is a Ray Client address.
         RayFolderError: no folder on this machine is suitable for the files of a private cluster.
     """
     if address and address.startswith("ray://"):
@@ -64,10 +64,10 @@ def connect(address: str | None) -> str:
 def resources(cpus: float | None, gpus: float | None, max_concurrent: int, *, private: bool = False) -> Resources:
     """Return the resources of a trial: by default one CPU, and one GPU if the cluster has any.
 
-    One thread per trial gives more trials per hour than several threads: on two cores, two concurrent trials with one
-    thread each are faster than two successive trials with two threads each. The final training runs alone, so on a
-    private cluster it gets all CPUs that the trials shared. On a shared cluster it does not, because other users may be
-    waiting for them.
+    With one thread per trial, a search completes more trials per hour than with several: on two cores, two concurrent
+    trials with one thread each are faster than two successive trials with two threads each. The final training runs
+    alone, so on a private cluster it uses all CPUs that the trials shared. On a shared cluster it does not, because
+    other users may be waiting for them.
 
     Raises:
         ClusterError: no node of the cluster is large enough for a trial.

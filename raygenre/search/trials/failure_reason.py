@@ -59,7 +59,7 @@ def summary(failures: list[str]) -> str:
 def raised_line(text: str) -> str:
     """Return the last line of the last traceback in a text: the exception; empty if there is no traceback.
 
-    A traceback's frames are indented, and the exception is the first line after them that is not.
+    A traceback's frames are indented, and the exception is the first unindented line after them.
     """
     raised = ""
     in_frames = False

@@ -56,7 +56,7 @@ class FailureWatch(tune.Callback, tune.Stopper):
         self._lost_after: dict[int, int] = {}  # the epoch after which each trial last lost its worker
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return an empty state: Tune's pickled snapshots are never read, because the ledger has everything."""
+        """Return an empty state: Tune's pickled snapshots are never read, because the ledger contains everything."""
         return {}
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:

@@ -129,7 +129,7 @@ def train_final(
 
 
 def _wait_for_place(places: Places, cpus: float, study: str) -> None:
-    """Wait until the search has a place.
+    """Wait until a place is available to the search.
 
     Raises:
         SearchStopped: the search was asked to stop.

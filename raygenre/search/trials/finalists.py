@@ -1,4 +1,4 @@
-"""The finalists of a search, and what their repeats on new seeds show.
+"""The finalists of a search, and the results of their repeats on new seeds.
 
 The best result of many trials is partly luck, so the winner is not chosen by its result in the search. Each of the k
 best settings is trained on `REPEATS` new seeds (see `raygenre.search.trials.repeats`). The setting with the lowest mean

@@ -14,7 +14,7 @@ _NAME = "study"  # first column of the lines
 
 
 class ForeignWatch(tune.Callback):
-    """Displays the trials of other programs, and the enqueued trials that the search refuses."""
+    """Displays the trials of other programs, and the enqueued trials that the search rejects."""
 
     def __init__(self, ledger: Ledger, display: Display) -> None:
         self._ledger = ledger
@@ -22,7 +22,7 @@ class ForeignWatch(tune.Callback):
         self._shown: set[int] = set()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return an empty state: Tune's pickled snapshots are never read, because the ledger has everything."""
+        """Return an empty state: Tune's pickled snapshots are never read, because the ledger contains everything."""
         return {}
 
     def on_trial_result(
@@ -45,5 +45,5 @@ class ForeignWatch(tune.Callback):
                 )
 
     def report_refusal(self, refusal: str) -> None:
-        """Display why an enqueued trial was refused."""
+        """Display why an enqueued trial was rejected."""
         self._display.info(_NAME, refusal)

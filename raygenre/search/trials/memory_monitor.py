@@ -23,7 +23,7 @@ class MemoryWatch(tune.Callback):
         return {}
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """Mark a killed trial; Tune calls this before the trial's new worker gets the configuration."""
+        """Mark a killed trial; Tune calls this before the trial's new worker receives the configuration."""
         if KILLED in latest_error(trial):
             trial.config.update(replace(TrialConfig.from_dict(trial.config), failure=KILLED).to_dict())
 

@@ -1,4 +1,4 @@
-"""Asks a training run that is a Ray task to pause after its epoch.
+"""Signals a training run in a Ray task to pause after its current epoch.
 
 Ray can only cancel tasks, which loses the epoch in progress. The signal consists of files, which also reach workers on
 other nodes and survive the loss of any node.
@@ -23,7 +23,7 @@ class PauseSignal:
     """The signal between the driver and one training run.
 
     Attributes:
-        location: where its files are; nothing else is there.
+        location: folder or URL of its files, which contains nothing else.
     """
 
     location: Location
@@ -33,7 +33,7 @@ class PauseSignal:
         self.location.remove()
 
     def pause(self, task: "ray.ObjectRef[Any]") -> None:
-        """Let the task end after its epoch in progress, or at once if it is still waiting for a place.
+        """Make the task end after its epoch in progress, or immediately if it is still waiting for a place.
 
         Raises:
             OSError: the location cannot be written.
@@ -44,11 +44,11 @@ class PauseSignal:
             ray.cancel(task)
 
     def note_started(self) -> None:
-        """Note that the task has a place; the worker calls this first."""
+        """Record that the task has a place; the worker calls this first."""
         self.location.write(_STARTED, b"")
 
     def is_requested(self) -> bool:
         """Return whether the worker must pause."""
-        with suppress(OSError):  # an object store may fail; the next epoch asks again
+        with suppress(OSError):  # an object store may fail; the next epoch checks again
             return _REQUESTED in self.location.names()
         return False

@@ -108,7 +108,7 @@ class TextDisplay:
 
     Args:
         stream: stream to write the lines to; None discards them.
-        clock: returns the time in s, for durations and to notice a long silence.
+        clock: returns the time in s, for durations and to detect long periods without output.
     """
 
     is_live = False

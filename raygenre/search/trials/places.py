@@ -1,4 +1,4 @@
-"""The places of a search: how many training runs it may have at a time.
+"""The places of a search: how many training runs it may execute at the same time.
 
 A place is what one training run needs. The limit is the lower of `--max-concurrent` and the limit in the `Controls`,
 which may change at any time.
@@ -25,12 +25,12 @@ class Places:
     """The places of one search, in all of its phases.
 
     Attributes:
-        controls: the limits that the search follows, and what it reports.
+        controls: the limits that the search obeys, and its reports.
         time_used: the time of the search, which is saved while it runs.
 
     Args:
         resources: what a training run needs.
-        timer: its number of slots follows the limit and the cluster.
+        timer: its number of slots is updated when the limit or the cluster changes.
         clock: returns the time in s.
     """
 
@@ -65,16 +65,16 @@ class Places:
         return limit is None or running < limit
 
     def may_ask(self, pending: int) -> bool:
-        """Return whether another training run may ask Ray for a place while this many are waiting.
+        """Return whether another training run may request a place from Ray while this many are waiting.
 
         With a limit, all of its places are requested at once, so a cluster can grow. Without a limit, trials start
-        together if places are free; otherwise, only one waits, because the setting of a waiting trial is chosen too
-        early.
+        together if places are free; otherwise, only one waits, because a waiting trial's setting is chosen earlier than
+        necessary.
         """
         return self.limit is not None or pending < max(1, self._free())
 
     def _free(self) -> int:
-        """Return how many training runs fit into what is free on the cluster."""
+        """Return how many training runs fit on the free CPUs and GPUs of the cluster."""
         now = self._clock()
         if now - self._seen[0] >= _LOOK:
             available = ray.available_resources()
@@ -84,10 +84,10 @@ class Places:
         return self._seen[1]
 
     def report(self, phase: PhaseName, *, wanted: int = 0, running: int = 0, cpus: float | None = None) -> None:
-        """Report what the search could use; call it regularly.
+        """Report the places that the search could use; call this regularly.
 
         Args:
-            wanted: number of training runs that it could have at the same time.
+            wanted: number of training runs that could run at the same time.
             running: number of training runs that have a place.
             cpus: size of a place, if it differs from that of a trial.
         """

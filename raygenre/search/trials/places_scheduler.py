@@ -46,17 +46,17 @@ class PlacesScheduler(FIFOScheduler, tune.Stopper):
         self._epochs = epochs
         self._waiting = waiting
         self._is_ended = is_ended
-        self._controller: Any = None  # known from the first trial on
+        self._controller: Any = None  # set when the first trial is added
         self._pausing: set[str] = set()  # trials that pause as soon as Tune notices
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return an empty state: Tune's pickled snapshots are never read, because the ledger has everything."""
+        """Return an empty state: Tune's pickled snapshots are never read, because the ledger contains everything."""
         return {}
 
     def may_start(self) -> bool:
-        """Return whether a new trial may start: there is a place, and no paused trial waits for it."""
+        """Return whether a new trial may start: a place is free, and no paused trial is waiting for it."""
         live, placed = self._live(), self._placed()
-        if not live:  # then Tune does nothing but ask for a trial until it gets one
+        if not live:  # in this case, Tune only polls for a new trial
             self._places.report("trials", wanted=self._waiting())
         if any(trial.status == Trial.PAUSED or trial.trial_id in self._pausing for trial in live):
             return False
@@ -91,7 +91,7 @@ class PlacesScheduler(FIFOScheduler, tune.Stopper):
         self.rule.on_trial_remove(tune_controller, trial)
 
     def choose_trial_to_run(self, tune_controller: "TuneController") -> Trial | None:
-        """Give free places to paused trials, and take back those of trials that have not started yet."""
+        """Assign free places to paused trials, and reclaim surplus places from trials that have not started yet."""
         if (controller := self._controller) is None:  # no trial has been added yet
             return None
         self._pausing &= {trial.trial_id for trial in self._live() if trial.status != Trial.PAUSED}
@@ -133,7 +133,7 @@ class PlacesScheduler(FIFOScheduler, tune.Stopper):
         return sorted((trial for trial in trials if not trial.is_finished()), key=_number)
 
     def _placed(self) -> list[Trial]:
-        """Return the trials that have a place or have asked Ray for one, except those about to pause."""
+        """Return the trials that have a place or have requested one from Ray, except those about to pause."""
         return [
             trial
             for trial in self._live()

@@ -55,7 +55,7 @@ class TrialProgress(tune.Callback):
         self._results = (Column("epoch", len(f"{epochs}/{epochs}")), Column("loss", 6), Column("accuracy", 6))
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return an empty state: Tune's pickled snapshots are never read, because the ledger has everything."""
+        """Return an empty state: Tune's pickled snapshots are never read, because the ledger contains everything."""
         return {}
 
     def table(self, width: int, height: int) -> TextTable:
@@ -89,13 +89,13 @@ class TrialProgress(tune.Callback):
         self._timer.trial_started(number)
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """Note that a trial waits for a new worker."""
+        """Record that a trial is waiting for a new worker."""
         number = TrialConfig.from_dict(trial.config).number
         self._running.discard(number)
         self._timer.trial_interrupted(number)
 
     def on_trial_save(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """Note that a trial waits for a place: Tune saves a trial only to pause it."""
+        """Record that a trial is waiting for a place: Tune saves a trial only to pause it."""
         self.on_trial_recover(iteration, trials, trial)
 
     def on_trial_result(
@@ -140,7 +140,7 @@ class TrialProgress(tune.Callback):
                 self._display.message(f"{INDENT}{line}")
 
     def _seconds_left(self) -> float | None:
-        """Return the estimated time left, at most a second old: estimating takes a while with thousands of trials."""
+        """Return the estimated time left, at most a second old: with thousands of trials, estimating takes a while."""
         if time.monotonic() - self._estimated[0] >= _ESTIMATE:
             self._estimated = time.monotonic(), self._timer.seconds_left()
         return self._estimated[1]

@@ -36,7 +36,7 @@ class TrialRecorder(tune.Callback):
         self._tagged_gone: set[int] = set()  # finished trials whose run already has the tag GONE
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return an empty state: Tune's pickled snapshots are never read, because the ledger has everything."""
+        """Return an empty state: Tune's pickled snapshots are never read, because the ledger contains everything."""
         return {}
 
     def finish_recording(self) -> None:

@@ -24,7 +24,7 @@ from raygenre.search.trials.trial_config import trial_seed
 from raygenre.system.location import Location
 from raygenre.tracking.tracker import Tracker
 
-_FIRST_SEED = 1_000_000  # the seed numbers of repeats start here, and those of trials start at 0
+_FIRST_SEED = 1_000_000  # first seed number of repeats; those of trials start at 0
 
 
 class Repeats:
@@ -59,7 +59,7 @@ class Repeats:
         self._running: dict[ray.ObjectRef[Training], tuple[int, int]] = {}
         self._pausing: set[ray.ObjectRef[Training]] = set()  # the running tasks that were asked to pause
         self._polled = -math.inf  # when the epochs were counted
-        self._failed: dict[str, Repeat] = {}  # not in the ledger, so a resumed search runs them again
+        self._failed: dict[str, Repeat] = {}  # not stored in the ledger, so a resumed search runs them again
 
     @property
     def failures(self) -> list[str]:

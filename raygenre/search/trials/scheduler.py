@@ -55,7 +55,7 @@ class LedgerScheduler(FIFOScheduler):
                 self._replay(trial.number, epoch, best)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return an empty state: Tune's pickled snapshots are never read, because the ledger has everything."""
+        """Return an empty state: Tune's pickled snapshots are never read, because the ledger contains everything."""
         return {}
 
     def on_trial_add(self, tune_controller: "TuneController", trial: Trial) -> None:

@@ -40,7 +40,7 @@ class SearchTimer:
 
     @contextmanager
     def phase(self, display: Display, name: str, details: str = "", *, bar: bool = True) -> Iterator[Phase]:
-        """Note the start of a phase, and display it together with the time left; see `Display.phase`."""
+        """Record the start of a phase, and display it together with the time left; see `Display.phase`."""
         self._phases[name] = self._clock()
         with display.phase(name, details, bar=bar, seconds_left=self.seconds_left) as phase:
             yield phase
@@ -51,13 +51,13 @@ class SearchTimer:
         self._trials[number] = replace(self._trials.get(number, Run(number)), started=now, marks=marks)
 
     def trial_interrupted(self, number: int) -> None:
-        """Note that a trial waits for a new worker after its worker died, possibly before the trial started."""
+        """Record that a trial is waiting for a new worker after its worker died, possibly before the trial started."""
         run = self._trials.get(number, Run(number))
         self._trained[number] = run.epochs
         self._trials[number] = replace(run, started=None)
 
     def epoch_ended(self, number: int, epoch: EpochResult) -> None:
-        """Note the end of an epoch of a trial; a resumed trial reports its earlier epochs again."""
+        """Record the end of an epoch of a trial; a resumed trial reports its earlier epochs again."""
         now, run, trained = self._clock(), self._trials[number], self._trained.get(number, 0)
         if epoch.epoch < trained:
             return
@@ -76,20 +76,20 @@ class SearchTimer:
         self._trials[number] = replace(self._trials.get(number, Run(number)), ended=self._clock())
 
     def repeats_planned(self, repeats: Sequence[tuple[int, int]]) -> None:
-        """Note the repeats that are still to be trained, each with the number of its trial and its index."""
+        """Record which repeats are still to be trained, each with the number of its trial and its index."""
         self._repeats, self._planned = {repeat: Run(repeat[0]) for repeat in repeats}, True
         self._start_repeats()
 
     def repeat_progressed(self, repeat: tuple[int, int], epochs: int) -> None:
-        """Note the number of epochs that a running repeat has completed."""
+        """Record the number of epochs that a running repeat has completed."""
         self._repeats[repeat] = self._advanced(self._repeats[repeat], epochs)
 
     def repeat_paused(self, repeat: tuple[int, int]) -> None:
-        """Note that a repeat waits for a place again."""
+        """Record that a repeat is waiting for a place again."""
         self._repeats[repeat] = replace(self._repeats[repeat], started=None)
 
     def repeat_ended(self, repeat: tuple[int, int], best_epoch: int) -> None:
-        """Note the end of a repeat, with its best epoch; 0 if it failed."""
+        """Record the end of a repeat, with its best epoch; 0 if it failed."""
         self._repeats[repeat] = replace(self._repeats[repeat], ended=self._clock(), best_epoch=best_epoch)
         self._start_repeats()
 
@@ -97,7 +97,7 @@ class SearchTimer:
         self._final, self._final_epochs = Run(trial, started=self._clock()), epochs
 
     def final_progressed(self, epochs: int) -> None:
-        """Note the number of epochs that the final training has completed."""
+        """Record the number of epochs that the final training has completed."""
         assert self._final
         self._final = self._advanced(self._final, epochs)
 
@@ -133,7 +133,7 @@ class SearchTimer:
 
 
 def _earlier(trial: FrozenTrial) -> Run:
-    """Return the run of a trial that an earlier driver started; it waits unless it has ended."""
+    """Return the run of a trial that an earlier driver started; it counts as waiting unless it has ended."""
     curve = losses(trial)
     best = min(curve, key=lambda epoch: curve[epoch], default=0)
     times = {int(epoch): at for epoch, at in trial.user_attrs.get(EPOCH_TIMES, {}).items()}

@@ -20,7 +20,7 @@ from raygenre.search.trials.trial_result import OBJECTIVE, TrialResult
 
 
 class LedgerSearcher(Searcher):
-    """Suggests trials that earlier drivers left unfinished, then new trials as long as the limits allow any.
+    """Suggests trials that earlier drivers left unfinished, then new trials as long as the limits allow them.
 
     Args:
         limits: decides whether new trials start.
@@ -57,7 +57,7 @@ class LedgerSearcher(Searcher):
         self._numbers: dict[str, int] = {}  # of Tune's trials that have not ended
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return an empty state: Tune's pickled snapshots are never read, because the ledger has everything."""
+        """Return an empty state: Tune's pickled snapshots are never read, because the ledger contains everything."""
         return {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
@@ -86,10 +86,10 @@ class LedgerSearcher(Searcher):
         return len(self._unfinished) + self._limits.left(self._started)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Do nothing: the recorder gets all results, whereas Ray skips this call for a result that stops a trial."""
+        """Do nothing: the recorder receives all results, but Ray skips this call for a result that stops a trial."""
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Record in the ledger how a trial ended, except for errors, whose causes only callbacks get."""
+        """Record in the ledger how a trial ended, except for errors, whose causes only callbacks receive."""
         number = self._numbers.pop(trial_id)
         if not error:
             last = TrialResult.from_dict(result or {})

@@ -2,7 +2,7 @@
 
 The estimate covers all phases: trials, repeats, final training, evaluation, registration and the champion. It is a pure
 function of the work to do, of what has been observed, and of the current time, so it can be tested on recorded
-searches. All times are in s, from one clock that never goes back.
+searches. All times are in s, from one monotonic clock.
 """
 
 import heapq
@@ -16,7 +16,7 @@ from raygenre.search.trials.timings import Observed, Run, Work
 
 _PRIOR = 2  # number of a run's own epochs that count as much as the mean of all runs
 _CLOSING = {"evaluation": 0.6, "registration": 1.2, "champion": 0.5}  # s, on 2 cores of an AMD EPYC
-_STARTUP = 4.5  # s until a new worker trains, on the same machine; shows how fast other machines are
+_STARTUP = 4.5  # s until a new worker trains, on the same machine; the reference for the speed of other machines
 _SPEEDS = (0.25, 8.0)  # range of the factor by which a machine is slower than that one
 
 PHASES = ("trials", "repeats", "final", *_CLOSING)
@@ -97,7 +97,7 @@ class _Estimate:
         return max(left + epochs * epoch - (self._now - since), (epochs - 1) * epoch, 0.0)
 
     def _epoch_of(self, trial: int) -> float:
-        """Return the duration of an epoch with a trial's setting."""
+        """Return the expected duration of an epoch with a trial's setting."""
         return self._epoch_in_trial(trial) * self._drift()
 
     def _epoch_in_trial(self, trial: int) -> float:
@@ -105,7 +105,7 @@ class _Estimate:
         return (seconds + _PRIOR * self._epoch) / (epochs + _PRIOR)
 
     def _drift(self) -> float:
-        """Return how much slower the repeats are than the trials with the same settings."""
+        """Return the factor by which the repeats are slower than the trials with the same settings."""
         paces = [(run.trial, *run.pace) for run in self._seen.repeats or ()]
         expected = sum(epochs * self._epoch_in_trial(trial) for trial, _, epochs in paces)
         known = _PRIOR * self._epoch
@@ -174,7 +174,7 @@ def _time_between(trials: Sequence[Run], slots: int) -> float:
 
 
 def _startup(work: Work, seen: Observed) -> float:
-    """Return the time that a new worker needs until it trains, averaged over the first workers."""
+    """Return the time that a new worker needs before it starts training, averaged over the first workers."""
     begins = sorted(run.marks[0][0] for run in seen.trials if run.marks and run.started is not None)
     if "trials" not in seen.phases or not begins:
         return _STARTUP

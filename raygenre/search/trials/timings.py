@@ -1,6 +1,6 @@
 """What a search has to do, and the times of its phases and training runs so far.
 
-All times are in s, from one clock that never goes back.
+All times are in s, from one monotonic clock.
 """
 
 import math
@@ -70,7 +70,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Observed:
-    """What has been observed of a search.
+    """What has been observed during a search.
 
     Attributes:
         phases: when each phase started; see `raygenre.search.trials.time_left.PHASES`.

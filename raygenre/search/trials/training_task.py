@@ -65,7 +65,7 @@ def train_on_all(
 
 
 def wait_for(training: "ray.ObjectRef[Training]") -> Training:
-    """Wait for a training run and return its outcome; a worker that died or raised an error is a failure.
+    """Wait for a training run and return its outcome; a worker that died or raised an error counts as a failure.
 
     Raises:
         OSError: the worker cannot write its training state.

@@ -25,7 +25,7 @@ class TrialLimits:
     """The limits of one search; the `Controls` may raise its number of trials and change its time budget.
 
     A time budget ends the trials as soon as one more would leave too little time for the repeats and the final
-    training. The first trials start in any case.
+    training. The first trials always start.
 
     Args:
         clock: returns the time in s.

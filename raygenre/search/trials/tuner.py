@@ -35,7 +35,7 @@ from raygenre.tracking.tracker import Tracker
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C ended the search; the ledger has everything, and `--resume` continues the search."""
+    """Ctrl-C ended the search; the ledger contains everything, and `--resume` continues the search."""
 
 
 def run_trials(
@@ -78,13 +78,13 @@ def run_trials(
     failures = FailureWatch(ledger, display, limit=max_failures)
     foreign = ForeignWatch(ledger, display)
     foreign.report()
-    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # only the old output can be switched off completely
+    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # only the old output style can be disabled completely
     # A trial that diverged reports its failure without the metric, which Tune would otherwise require.
     os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
     os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = str(
         7 * 86_400
-    )  # Tune's snapshots grow with the trials, and no one reads them
+    )  # Tune's snapshots grow with the trials, and nothing reads them
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(sys.maxsize)  # `Places.may_ask` limits them
     optuna_sampler = sampler(config.sampler, seed=config.seed, trials=config.trials, past_trials=len(ledger.trials))
     work = tune.with_resources(

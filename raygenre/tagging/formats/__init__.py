@@ -1,1 +1,1 @@
-"""The genre in each format of tags: ID3, MP4, Vorbis comments, APE and ASF."""
+"""The genre in each tag format: ID3, MP4, Vorbis comments, APE and ASF."""

@@ -1,8 +1,8 @@
-"""What all tag formats have in common: the frames that may change, and the others.
+"""The interface of all tag formats: the frames that may change, and the others.
 
 Conventions: a frame is the format's unit of tags (an ID3 frame, an MP4 atom, a Vorbis comment, an APE item, an ASF
-attribute). `Stored` holds the frames that raygenre may change, as text that JSON can hold; a frame that the file lacks
-is missing from it. Two equal `Stored` values represent the same frames.
+attribute). `Stored` holds the frames that raygenre may change, as JSON-compatible text; frames that the file lacks are
+omitted. Two equal `Stored` values represent the same frames.
 """
 
 import errno
@@ -46,7 +46,7 @@ class FileTags(ABC):
     @property
     @abstractmethod
     def genres(self) -> tuple[str, ...]:
-        """The genres, without empty ones; empty if the file has none."""
+        """The genres, without empty names; empty if the file has none."""
 
     @property
     @abstractmethod
@@ -63,7 +63,7 @@ class FileTags(ABC):
 
     @abstractmethod
     def set(self, genres: Sequence[str], provenance: Provenance | None) -> None:
-        """Replace the genres, each as a separate value, and the provenance; None removes an earlier one."""
+        """Replace the genres, each as a separate value, and the provenance; None removes an earlier provenance."""
 
     @abstractmethod
     def restore(self, stored: Stored) -> None:
