@@ -24,7 +24,7 @@ class Setting:
 
     @property
     def start(self) -> str:
-        """The start of a message about it; see sources.py."""
+        """The start of a message about this variable; see sources.py."""
         return at(self.owner, self.field)
 
 

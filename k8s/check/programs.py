@@ -1,4 +1,4 @@
-"""Checks that the programs that pods run exist in the image, and that servers listen where clients connect."""
+"""Checks that the programs of pods exist, and that servers listen where clients connect."""
 
 import ast
 import re
