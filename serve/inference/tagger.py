@@ -1,4 +1,4 @@
-"""Names the tags of songs with the pretrained network, which needs no training."""
+"""Predicts tags of songs with the pretrained network, which needs no training."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -21,7 +21,7 @@ from serve.tag_schema import TagAnswer, TagWindow
 
 
 class Tagger:
-    """A pretrained network and the tags that it names; also a reader for `DecoderPool.read`.
+    """A pretrained network and the tags that it predicts; also a reader for `DecoderPool.read`.
 
     Attributes:
         kind: its features as a kind of input; the answers use the same windows.

@@ -28,7 +28,7 @@ def window_levels(
 
     Raises:
         AudioError: the song is shorter than 3 s.
-        ValueError: there is no such window.
+        ValueError: the song has no window with this index.
     """
     number, levels = _of_levels(samples, window) if kind is LEVELS else _of_spans(samples, kind, window)
     if levels is None:

@@ -20,7 +20,7 @@ _TRANSLATED = ipaddress.ip_network("64:ff9b::/96")  # IPv4 addresses written as 
 
 
 class CallbackError(RaygenreError):
-    """A callback is not allowed, or was not delivered; the message says why."""
+    """A callback is not allowed, or was not delivered; the message states the reason."""
 
 
 def check_url(url: str, hosts: Set[str]) -> SplitResult:

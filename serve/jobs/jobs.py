@@ -81,7 +81,7 @@ class Jobs:
         """Return a job.
 
         Raises:
-            RefusalError: 404 if there is none.
+            RefusalError: 404 if the job does not exist.
         """
         row = await self._run(lambda: self._store.get(identity))
         if row is None:
@@ -92,7 +92,7 @@ class Jobs:
         """Delete a job, and stop the work on it.
 
         Raises:
-            RefusalError: 404 if there is none.
+            RefusalError: 404 if the job does not exist.
         """
         if not await self._run(lambda: self._store.delete(identity)):
             raise _missing()
