@@ -44,7 +44,7 @@ def expected(classifier: Classifier, music: Path) -> dict[str, SongResult]:
 
 
 def check_rows(table: pd.DataFrame, results: dict[str, SongResult]) -> None:
-    """Check that rows have exactly the results of a prediction on one machine."""
+    """Check that rows contain exactly the results of a prediction on one machine."""
     assert set(table["path"]) == results.keys()
     for path, group in table.groupby("path"):
         result = results[str(path)]

@@ -22,7 +22,7 @@ OWN_NETWORK = ["unshare", "--map-root-user", "--net", "--pid", "--fork", "--kill
 
 
 def copy_of_the_project(folder: Path) -> None:
-    """Copy the files under version control, and link to this environment's packages."""
+    """Copy all files under version control, and create a link to this environment's packages."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
     for name in filter(None, listed.stdout.split("\0")):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

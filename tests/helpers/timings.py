@@ -1,4 +1,4 @@
-"""Search timings recorded by `tests.helpers.record_timings`, and what was observed by any given time."""
+"""Search timings from `tests.helpers.record_timings`, and the observations up to any time."""
 
 import json
 from dataclasses import replace

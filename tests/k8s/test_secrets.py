@@ -54,7 +54,7 @@ def values(server: ApiServer, name: str) -> dict[str, str]:
 
 
 def run(server: ApiServer, folder: Path, *commands: str) -> str:
-    """Run the page's commands and return the requests of the other programs."""
+    """Run the page's commands, and return the requests made by programs other than kubectl."""
     (folder / "requests").touch()
     with running(folder, server) as config:
         settings = os.environ | {"KUBECONFIG": str(config), "KUBECACHEDIR": str(folder)}

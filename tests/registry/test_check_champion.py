@@ -1,4 +1,4 @@
-"""Checking the champion finds damage and changes nothing; the tests damage copies of one registry."""
+"""Checking the champion detects damage, here in copies of a registry, and changes nothing."""
 
 import json
 import re
