@@ -18,7 +18,7 @@ To use at most AVX2, set ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_EN
 - bfloat16: unfolded, in bfloat16; only on processors with instructions for it.
 
 The reference's `CLIP/tags` are (patches, 50), `CLIP/max` and `CLIP/mean` (patches, 753): the features before the dense
-layer. Differences are also given in standard deviations of the reference's values.
+layer. Differences are also reported in standard deviations of the reference's values.
 """
 
 import json
@@ -238,8 +238,8 @@ class Layer:
 def streaming(hours: float) -> Table:
     """Return a table of this process's memory while a network processes a long recording.
 
-    To save time, the network has two channels of each kind and random weights. With the real network, the means of the
-    windows take another 0.7 MB per hour.
+    To save time, the network has two channels of each kind and random weights. With the real network, the window means
+    require another 0.7 MB per hour.
     """
     table = Table("hours", "resident memory, MiB", title=f"Samples of {hours:g} hours to features")
     block = synthesise("bells", seed=0)  # 30 s at 22 050 Hz; treated as 41 s at 16 kHz

@@ -136,7 +136,7 @@ def _ratio(ours: list[Load], others: list[Load]) -> str:
 
 
 def songs(data: Path | None) -> list[bytes]:
-    """Return MP3 files of the dataset, or of synthetic sounds if it has too few."""
+    """Return MP3 files of the dataset, or of synthetic sounds if the dataset has too few."""
     paths = sorted(data.rglob("*.mp3"))[:SONGS] if data else []
     if len(paths) == SONGS:
         return [path.read_bytes() for path in paths]

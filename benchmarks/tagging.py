@@ -1,4 +1,4 @@
-"""Writes genres into songs of six formats, reads them back with another reader, and undoes the changes.
+"""Writes genres to songs of six formats, reads them with another library, and undoes the changes.
 
 Run from the project's folder (1 minute on 2 quiet cores):
     .venv/bin/python benchmarks/tagging.py
@@ -107,7 +107,7 @@ def ffmpeg_genre(path: Path) -> str:
 
 
 def write_with_kills(folder: Path, log: Path, seed: int) -> int:
-    """Write the genre in processes that are each killed after a few songs; return the number of kills."""
+    """Write genres in processes, each of which is killed after a few songs; return the number of kills."""
     generator = random.Random(seed)
     kills = 0
     while True:

@@ -159,7 +159,7 @@ def run(command: list[str], environment: dict[str, str] | None = None) -> bool:
 
 @contextmanager
 def heartbeat() -> Iterator[None]:
-    """Print the elapsed time at intervals, because nothing is printed while a 1 GB package is unpacked."""
+    """Print the elapsed time at intervals, because no output appears while a 1 GB package is unpacked."""
     done, started = threading.Event(), time.monotonic()
 
     def beat() -> None:

@@ -29,7 +29,7 @@ class Setting:
 
 
 def environment(pod: Pod, resources: list[Resource]) -> dict[str, Setting]:
-    """Return the variables by name; values from Secrets are not in the rendering and are left out."""
+    """Return the variables by name; values from Secrets are not in the rendering and are therefore omitted."""
     maps = {one["metadata"]["name"]: one for one in resources if one["kind"] == "ConfigMap"}
     return dict(_variables(pod, maps))
 

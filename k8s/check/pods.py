@@ -1,8 +1,8 @@
 """Finds all pods of a rendering, including those that the operator creates from Ray kinds.
 
 The operator adds labels that distinguish heads from workers to each template. Heads of autoscaling clusters also get an
-autoscaler container, and workers an init container that waits for the head. In addition, the operator creates a pod that
-submits a job, and one that clears Redis when a cluster with fault tolerance is deleted.
+autoscaler container, and workers an init container that waits for the head. In addition, the operator creates a pod
+that submits a job, and one that clears Redis when a cluster with fault tolerance is deleted.
 """
 
 import re

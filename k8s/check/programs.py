@@ -122,7 +122,7 @@ def _hosts(pod: Pod, container: dict[str, Any], resources: list[Resource]) -> It
 
 
 def _options(container: dict[str, Any], option: str) -> Iterator[str]:
-    """Yield the values of a command-line option, given as `--option=value` or as two arguments."""
+    """Yield the values of a command-line option, passed as `--option=value` or as two arguments."""
     words = [*container.get("command", []), *container.get("args", [])]
     for word, following in pairwise([*words, ""]):
         if word == option:

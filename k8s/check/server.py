@@ -53,8 +53,8 @@ def versions() -> set[str]:
 def answer(resources: list[Resource]) -> Answer:
     """Return the server's response to the objects and to the pods that an operator would create from them.
 
-    A dry run creates no namespace. Objects whose namespace does not exist yet are tried in `default`, where schemas
-    and defaults are the same, but the admission rules of the missing namespace do not apply.
+    A dry run creates no namespace. Objects whose namespace does not exist yet are tested in the namespace `default`,
+    where schemas and defaults are the same, but the admission rules of the missing namespace do not apply.
 
     Raises:
         RenderingError: the server does not respond.
