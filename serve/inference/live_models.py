@@ -1,8 +1,8 @@
 """The models being served; new versions take over without failing requests.
 
-A thread polls the registry for changed aliases. A new version is loaded while the old version keeps answering, and
-takes over only after passing the self-check that is stored with it. Requests in progress finish with the version they
-started with. If the new version is unavailable or fails, the old version stays in use, and the log, a metric and
+A thread polls the registry for changed aliases. A new version is loaded while the old version keeps answering requests,
+and takes over only after passing the self-check that is stored with it. Requests in progress finish with the version
+they started with. If the new version is unavailable or fails, the old version stays in use, and the log, a metric and
 `/readyz` report the reason. The new version is retried at the next poll if the registry or its file store was
 unreachable, and after `RETRY_SECONDS` if its files are invalid.
 """

@@ -71,7 +71,7 @@ def installed_tagger(folder: Path | None, device: torch.device) -> Tagger | None
     """Return the tagger of the installed pretrained network, or None if it is missing or damaged.
 
     Args:
-        folder: where it is installed; the user's cache if None.
+        folder: folder in which the network is installed; the user's cache if None.
     """
     if not store.is_installed(folder):
         return None

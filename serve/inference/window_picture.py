@@ -19,7 +19,7 @@ def window_levels(
 ) -> tuple[NDArray[np.uint8], int]:
     """Return one window's levels, uint8 (128, 335), and the number of windows in the song.
 
-    At most two windows of samples are held, because the last window may start anywhere in the one before it.
+    At most two windows of samples are kept in memory, because the last window may start anywhere in the previous one.
 
     Args:
         samples: the song in blocks of any length, float32 (N,) at 22 050 Hz.

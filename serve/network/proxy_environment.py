@@ -1,8 +1,8 @@
 """Environment variables that configure Ray Serve's processes, including HAProxy.
 
-`serve run serve.app:app` sets them for the cluster that it starts. For `serve run FILE`, or for a cluster that is
-already running, that would be too late. In these cases, set the variables in the environment of the command that starts
-Ray, together with `RAYGENRE_QUEUE_LENGTH` and `RAYGENRE_RETRY_AFTER` if you change these settings:
+`serve run serve.app:app` sets them for the cluster that it starts. For `serve run FILE`, or if the cluster is already
+running, this would be too late. In these cases, set the variables in the environment of the command that starts Ray,
+together with `RAYGENRE_QUEUE_LENGTH` and `RAYGENRE_RETRY_AFTER` if you change these settings:
     env $(python -m serve.network.proxy_environment) serve run serve/public.yaml
 """
 
