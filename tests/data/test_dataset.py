@@ -335,7 +335,7 @@ def test_unusable_folders_are_rejected(tmp_path: Path) -> None:
 
 
 def digest_after(change: str, tmp_path: Path) -> str:
-    """Create three images whose names lack their genres, apply a change, and return the dataset's digest."""
+    """Create three images whose names do not contain their genres, apply a change, and return the dataset's digest."""
     root = tmp_path / change
     for number, name in enumerate(("blues/one", "jazz/three", "jazz/two")):
         (root / name).parent.mkdir(parents=True, exist_ok=True)

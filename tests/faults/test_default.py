@@ -49,7 +49,7 @@ def test_the_quick_start_ends_with_an_answer(tmp_path: Path) -> None:
         curl --fail --silent --retry 300 --retry-delay 1 --retry-all-errors --output ready.json localhost:8000/readyz
         {request.strip()} > answer.json
     """
-    # Without the variables that earlier endpoints in this process set for Ray: the copy starts its own HAProxy.
+    # Remove the variables that earlier endpoints in this process set for Ray, because the copy starts its own HAProxy.
     others = ("VIRTUAL_ENV", "RAY_SERVE_", "RAYGENRE_")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(others)}
     result = subprocess.run(

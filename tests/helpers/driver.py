@@ -197,7 +197,7 @@ class Driver:
 
 @cache
 def script() -> dict[str, Any]:
-    """Return the script's namespace; this imports everything that the command needs."""
+    """Return the script's namespace; loading it imports everything that the command needs."""
     importlib.import_module("raygenre.cli.tune_run")
     return runpy.run_path(str(SCRIPT))
 

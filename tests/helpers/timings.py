@@ -11,7 +11,7 @@ TIMINGS = Path(__file__).parents[1] / "search" / "trials" / "timings.json"
 
 
 def read() -> dict[str, tuple[Work, Observed, float]]:
-    """Return the recorded searches by name: their work, what was observed, and when they ended."""
+    """Return the recorded searches by name: their work, their observations, and when they ended."""
     return {name: _from_dict(search) for name, search in json.loads(TIMINGS.read_text()).items()}
 
 

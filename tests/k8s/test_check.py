@@ -1,6 +1,6 @@
-"""The manifests pass the check, and each planted mistake is reported with its own message.
+"""The manifests pass the check, and each injected mistake is reported with its own message.
 
-Each file in `mistakes/` names an object of an overlay, a change to it, and the message that must be reported. The
+Each file in `mistakes/` specifies an object of an overlay, a change to it, and the message that must be reported. The
 overlay includes its components unless the file specifies `alone`.
 """
 

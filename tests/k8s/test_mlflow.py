@@ -136,7 +136,7 @@ def test_mlflow_in_postgres_is_backed_up_and_restored(tmp_path: Path) -> None:
         environment = os.environ | variables
 
         def content() -> list[str]:
-            """Return all rows; the schema is left out, because its dump differs after a restore."""
+            """Return all rows without the schema, because a dump of the schema differs after a restore."""
             command = [str(postgres.program("pg_dump")), "--data-only", "mlflow"]
             dumped = subprocess.check_output(command, env=environment, text=True)
             return sorted(line for line in dumped.splitlines() if "restrict " not in line)  # with a random key

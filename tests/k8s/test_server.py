@@ -23,7 +23,7 @@ def whole() -> list[Resource]:
 
 
 def some(*names: str) -> list[Resource]:
-    """Return only these objects, because kubectl runs once per object after a rejection or warning."""
+    """Return only these objects, because kubectl is run once per object after a rejection or warning."""
     return [one for one in whole() if one["metadata"]["name"] in names]
 
 

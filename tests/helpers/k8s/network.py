@@ -1,8 +1,8 @@
 """A bridge network of pods, each with a network namespace, an address and its policies.
 
-The caller must run in its own namespaces (`unshare --net --mount`), so that no traffic leaves the network and nothing
-is left behind afterwards. The policies of a pod become routing rules, so denied traffic has no route. The bridge's
-address represents the node's kubelet and the operator, which the namespace's policies allow.
+The caller must run in its own namespaces (`unshare --net --mount`), so that no traffic leaves the network and
+everything is removed afterwards. The policies of a pod become routing rules, so denied traffic has no route. The
+bridge's address represents the node's kubelet and the operator, which the namespace's policies allow.
 """
 
 import subprocess

@@ -12,7 +12,7 @@ NAMES = ("spring", "summer", "autumn")
 
 @pytest.fixture
 def storages() -> list[BaseStorage]:
-    """Storages with one study each, all with the same id, with one complete and one running trial."""
+    """Storages with one study each; all studies have the same id, one complete trial and one running trial."""
     storages: list[BaseStorage] = []
     for number, name in enumerate(NAMES):
         storage = InMemoryStorage()

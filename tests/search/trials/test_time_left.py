@@ -1,4 +1,4 @@
-"""The estimate of the remaining time, on timings of real and simulated searches."""
+"""The estimate of the remaining time, tested on timings of real and simulated searches."""
 
 import heapq
 from dataclasses import replace

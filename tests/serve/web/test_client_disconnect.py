@@ -36,7 +36,7 @@ def handle(*, disconnects: bool, seconds: float) -> list[str]:
 
     async def request() -> None:
         await asyncio.wait_for(ClientDisconnectMiddleware(app)({"type": "http"}, receive, send), 5)
-        await asyncio.sleep(0)  # here, a cancellation that was not revoked would end this task
+        await asyncio.sleep(0)  # a cancellation that was not revoked would end this task here
 
     asyncio.run(request())
     return events
