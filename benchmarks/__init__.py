@@ -1,1 +1,1 @@
-"""Benchmarks; each module's docstring gives the command that runs it."""
+"""Benchmarks; each module's docstring shows the command that runs it."""

@@ -1,12 +1,12 @@
 """Predictions per second with Ray Data, the local pool and a plain loop on the same cores; Ray Data's memory use.
 
 Run, from the project's folder:
-    python -m benchmarks.batch                           # 400 songs of 30 s each way, then 10 000 of 3 s with Ray Data
-    python -m benchmarks.batch --songs 100 --many 0      # quick, without the measurement of memory
+    python -m benchmarks.batch                           # 400 songs of 30 s per method, 10 000 of 3 s with Ray Data
+    python -m benchmarks.batch --songs 100 --many 0      # quick, without measuring memory
     python -m benchmarks.batch --model models:/raygenre@champion
 
 The songs are FLAC files of noise: twenty different files under many names. The cache is off. Times include starting
-worker processes or actors, but not Ray itself, which serves many batches.
+worker processes or actors, but not starting Ray, because one Ray cluster serves many batches.
 """
 
 import os
@@ -102,7 +102,7 @@ def rate(name: str, songs: int, run: Callable[[], object]) -> None:
 
 @contextmanager
 def sampled_memory() -> Iterator[list[tuple[float, float]]]:
-    """Yield a list to which the memory of this process and its largest descendant, in MiB, is appended each second."""
+    """Yield a growing list: the memory of this process and of its largest descendant, in MiB, at each second."""
     samples, stopped = [(0.0, 0.0)], threading.Event()
 
     def sample() -> None:

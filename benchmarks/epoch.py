@@ -1,13 +1,13 @@
-"""Benchmark of a training epoch, compared with a plain PyTorch loop over the images.
+"""Compares the time of a training epoch with that of a plain PyTorch loop.
 
 Run from the project's folder (7 minutes on 2 cores):
     python benchmarks/epoch.py --data PATH       # a folder as for tune.py; without it, synthetic images are used
 
 The plain loop is a typical first version: it decodes every PNG again in each epoch and trains on all 288×432 RGB pixels
 in float32, with the same channel counts. raygenre decodes each image once and trains on levels (128×333, one channel).
-The two alternate in this process with the same number of torch threads, and the table gives medians. Finally, two
-processes train concurrently with one thread each, as two trials do. Half of their epoch time is comparable to the time
-for one epoch on two threads.
+The two loops alternate in this process with the same number of torch threads, and the table shows medians. Finally, two
+processes train concurrently with one thread each, as two trials do. Half of their epoch duration is comparable to the
+duration of one epoch on two threads.
 """
 
 import statistics
@@ -95,7 +95,7 @@ def concurrent_epochs(data: Path | None, barrier: Barrier, epochs: int, most: in
 
 
 def prepared(tracks: data_sets.Dataset, most: int | None) -> tuple[splits.Indices, TrainingConfig, ModelConfig]:
-    """Return at most `most` training tracks of the random split, and the configurations of training and model."""
+    """Return at most `most` training tracks of the random split, and the training and model configurations."""
     split = splits.random_split(tracks, seed=0, folds=1, validation=0.05, duplicates=None)
     train = splits.indices(tracks, split.train)[:most]
     return train, TrainingConfig(), fitted(ModelConfig(genres=len(tracks.genres)), tracks.levels, train)

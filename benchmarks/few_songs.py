@@ -1,18 +1,18 @@
 """Compares pretrained features and spectrograms: accuracy with few songs, and time from a folder to a champion.
 
 Run from the project's folder, after `raygenre pretrained install`:
-    .venv/bin/python benchmarks/few_songs.py                   # accuracy with 5, 10 and 20 songs a class, 10 minutes
+    .venv/bin/python benchmarks/few_songs.py                   # accuracy with 5, 10 and 20 songs per class, 10 minutes
     .venv/bin/python benchmarks/few_songs.py --searches        # also two searches on 100 songs, 10 minutes more
 
 The songs are synthetic and deliberately hard: an 8 s clip of one of five genres, mixed with a quieter clip of another
 genre (−6 to −2 dB) and with noise. Each seed draws different training songs and a different network; the 100 test songs
-(20 of each genre) are always the same. Each network has a fixed setting, the first point of its preset, and is tested
-after its last epoch, so no track is used to choose anything. All runs see about the same total number of songs, so runs
-with fewer songs have more epochs. Each result is also printed as soon as it is available.
+(20 of each genre) are always the same. Each network uses a fixed setting, the first point of its preset, and is tested
+after its last epoch, so no tracks are used for selection. All runs process about the same total number of songs, so
+runs with fewer songs train for more epochs. Each result is also printed as soon as it is available.
 
 The searches are complete `raygenre tune` commands on the same 100 songs as FLAC files, 20 of each genre, each with its
-own storage. They run from start to champion, including Ray's start and MLflow, and have the same number of trials and
-epochs.
+own storage. Their times cover everything from the start of the command to the champion, including Ray's startup and
+MLflow. Both searches use the same number of trials and epochs.
 """
 
 import json
@@ -52,7 +52,7 @@ GENRES = ("chiptune", "choir", "march", "shuffle", "waltz")
 COUNTS = (5, 10, 20)  # training songs per genre
 TEST = 20  # test songs per genre
 SECONDS = 8
-VISITS = 2000  # songs that a run sees in all epochs together
+VISITS = 2000  # songs that a run processes over all epochs
 NETWORKS: dict[str, Preset] = {"head": HEAD, "CNN, improved": PRESETS["improved"], "CNN, original": PRESETS["original"]}
 
 

@@ -3,11 +3,12 @@
 Run from the project's folder, with GTZAN's images (an hour on 2 cores):
     .venv/bin/python benchmarks/folds.py --data PATH
 
-Settings sampled from the default space are trained on five folds each, and again on the first fold with a new seed.
-Losses are compared within folds, so a fold's difficulty has no influence. What remains is how much a setting's rank
-varies between folds (interaction) and between seeds. These variances are then used to simulate searches with a fixed
-budget, from few trials on many folds to many trials on one fold. As in a real search, the best three settings are then
-trained two more times. The table shows how much the winner's true loss exceeds that of the best of a thousand settings.
+Settings sampled from the default space are each trained on five folds, and once more on the first fold with a new seed.
+Losses are compared within folds, so a fold's difficulty does not affect the result. What remains is how much a
+setting's rank varies between folds (interaction) and between seeds. These variances are then used to simulate searches
+with a fixed budget, from few trials on many folds to many trials on one fold. As in a real search, the best three
+settings are then trained two more times. The table shows how much the winner's true loss exceeds that of the best of a
+thousand settings.
 """
 
 import json

@@ -5,7 +5,7 @@ Run from the project's folder (2 minutes on 2 cores):
     python benchmarks/levels.py                  # synthetic clips of 30 s
     python benchmarks/levels.py --clips DIR      # your own audio files
 
-Times are the CPU time of this process (user and system) with one thread. The methods are measured in turn, and the
+Times are the CPU time of this process (user and system) with one thread. The methods are measured alternately, and the
 table shows medians. librosa and matplotlib draw the image to a PNG file in memory, as the dataset's author did.
 raygenre's levels contain the same image (tests/spectrogram/test_levels.py compares every pixel). The time to write them
 to a PNG file is measured as well.

@@ -1,11 +1,11 @@
-"""Predicts a realistic folder, a third of it clutter or broken files: measures time and memory, and checks for losses.
+"""Predicts a folder of songs, clutter and broken files; measures time, memory and losses.
 
 Run, from the project's folder (on two cores, 3000 files take some minutes):
     python -m benchmarks.mixed_folder                          # 3000 files, and an untrained network
     python -m benchmarks.mixed_folder --files 300 --model models:/raygenre@champion
 
 Songs last 3.2 s and differ in content. A third of the files are covers, playlists, databases, thumbnails, text files
-named like songs, truncated and silent songs, broken links, and projects of music programs.
+named like songs, truncated and silent songs, broken links, and project files of music software.
 """
 
 import csv
@@ -78,7 +78,7 @@ def _song(random: np.random.Generator, container: str, codec: str, loudness: flo
 
 
 def _add_other(album: Path, kind: int, random: np.random.Generator, mixed: MixedFolder) -> None:
-    """Add a file that is not a usable song, of one of ten kinds."""
+    """Add one of ten kinds of files that are not usable songs."""
     clutter = {0: ("folder.jpg", ".jpg"), 1: ("Thumbs.db", "Thumbs.db"), 2: ("list.m3u", ".m3u")}
     clutter |= {3: ("@eaDir/00.mp3", "@eaDir"), 4: ("cover.png", ".png")}
     if kind in clutter:
@@ -150,7 +150,7 @@ def main(
 
 
 def _watch(process: "subprocess.Popen[bytes]") -> tuple[list[float], float]:
-    """Wait for a process; return the peak memory of it and each descendant in MiB, and their CPU time in s."""
+    """Wait for a process; return its peak memory and that of each descendant in MiB, and their CPU time in s."""
     peaks: dict[int, float] = {}
     cpu = 0.0
     while process.poll() is None:

@@ -1,12 +1,12 @@
 """Measures the overhead of a search, compared with Ray's own OptunaSearch and MLflowLoggerCallback.
 
-Run from the project's folder (15 minutes on 2 cores, most of them for the stock search):
+Run from the project's folder (15 minutes on 2 cores, mostly for the stock search):
     .venv/bin/python benchmarks/orchestration.py
 
 First, 20 trials sleep for 20 s each, two at a time, and report 20 epochs each; the overhead is the elapsed time minus
 the time spent asleep. This is repeated with an unreachable MLflow server, for which the driver waits 5 s at the end.
-Then the memory of each driver is measured with trials that report one epoch each without sleeping. Except in the
-repetition, searches log to an MLflow server on this machine. Ray is started before the measurement.
+Then the memory of each driver is measured with trials that report one epoch each without sleeping. In all other
+measurements, searches log to an MLflow server on this machine. Ray is started before the measurement.
 
 To measure whether a search slows down as its number of trials grows (about 6 minutes):
     .venv/bin/python benchmarks/orchestration.py --sleepers 0 --trials 3000 --no-stock
@@ -254,7 +254,7 @@ def main(
 
 
 def blocks_text(unit: str, ends: Sequence[float]) -> str:
-    """Return how long each block of trials took, given when trials ended, and how much longer the last one took."""
+    """Return the duration of each block of trials, and the ratio of the last to the first, given when trials ended."""
     blocks = [after - before for before, after in itertools.pairwise([0.0, *ends[BLOCK - 1 :: BLOCK]])]
     texts = ", ".join(f"{block:.1f}" for block in blocks)
     return f"{unit} per {BLOCK} trials: {texts}; the last takes {blocks[-1] / blocks[0]:.2f} times as long as the first"

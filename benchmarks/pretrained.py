@@ -8,7 +8,7 @@ Run from the project's folder, after `raygenre pretrained install`:
 
 Times are for the network alone on one thread, without decoding and spectrograms. The methods alternate, and the table
 shows the fastest and the median repetition. CPU time of the process is measured, so other programs have little effect.
-For AVX2 only, set ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2.
+To use at most AVX2, set ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2.
 
 - direct: each convolution as torch's conv2d, normalised and then pooled, as the original is written.
 - direct, one by one: the same, one patch at a time.
@@ -18,7 +18,7 @@ For AVX2 only, set ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_I
 - bfloat16: unfolded, in bfloat16; only on processors with instructions for it.
 
 The reference's `CLIP/tags` are (patches, 50), `CLIP/max` and `CLIP/mean` (patches, 753): the features before the dense
-layer. Differences are also given in standard deviations of the reference's values.
+layer. Differences are also reported in standard deviations of the reference's values.
 """
 
 import json
@@ -131,7 +131,7 @@ def pooled_first(layer: PooledConvolution, patches: Tensor) -> Tensor:
 
 
 def by_fft(layer: PooledConvolution, patches: Tensor) -> Tensor:
-    """(P, T, M) → (P, C, T); only the wide kernels, since the long ones are slower this way."""
+    """(P, T, M) → (P, C, T); only for the wide kernels, because the long kernels are slower this way."""
     if layer.bands == 1:
         return layer.forward(patches)
     size = (200, log_mel.BANDS)  # a length for which FFTs are fast, with room for the kernel
@@ -190,7 +190,7 @@ def agreement(pretrained: Pretrained, data: Path, reference: Path) -> Iterator[T
 
 
 class Fewer:
-    """How much the tags of clips change if only some evenly spaced patches are used."""
+    """Return how much the clips' tags change if only some evenly spaced patches are used."""
 
     def __init__(self) -> None:
         self._changes: dict[int, list[tuple[float, int]]] = {count: [] for count in (5, 3)}
@@ -214,7 +214,7 @@ class Fewer:
 
 
 class Layer:
-    """The largest difference between a layer and its reference over all clips."""
+    """Return the largest difference between a layer and its reference over all clips."""
 
     def __init__(self, name: str) -> None:
         self._name, self._clip = name, ""
@@ -238,8 +238,8 @@ class Layer:
 def streaming(hours: float) -> Table:
     """Return a table of this process's memory while a network processes a long recording.
 
-    To save time, the network has two channels of each kind and random weights. With the real network, the means of the
-    windows take another 0.7 MB per hour.
+    To save time, the network has two channels of each kind and random weights. With the real network, the window means
+    require another 0.7 MB per hour.
     """
     table = Table("hours", "resident memory, MiB", title=f"Samples of {hours:g} hours to features")
     block = synthesise("bells", seed=0)  # 30 s at 22 050 Hz; treated as 41 s at 16 kHz

@@ -17,7 +17,7 @@ def family(process: int) -> dict[int, list[str]]:
 def start_times(pids: Iterable[int]) -> dict[int, str]:
     """Return the start times of the running processes, in ticks since boot.
 
-    An id alone does not identify a process, since it may have been reused.
+    An id alone does not identify a process, because the system reuses ids.
     """
     stats = _stats()
     return {pid: stats[pid][19] for pid in pids if pid in stats}

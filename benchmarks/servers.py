@@ -136,6 +136,6 @@ def running(server: Server, work: Path, image: bytes) -> Iterator[tuple[int, int
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        for pid, _ in started.items() & start_times(started).items():  # of servers that leave processes behind
+        for pid, _ in started.items() & start_times(started).items():  # of servers that leave child processes running
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

@@ -1,15 +1,15 @@
-"""Benchmark of predictions over HTTP, compared with other servers of the same classifier.
+"""Compares predictions over HTTP with other servers of the same classifier.
 
 Run from the project's folder (25 minutes on 2 cores):
     pip install -e '.[bench]'
     python -m benchmarks.serving                  # synthetic images and songs
     python -m benchmarks.serving --data PATH      # images of a dataset, and its MP3s if it has any
 
-In every round, each server is restarted and warmed up. Then one client, and afterwards sixteen, send images and then 30
-s MP3s for several seconds from the same machine and cores. Every response is compared with the classifier's own
-prediction. CPU time covers all processes that the server started, including Ray's and HAProxy's. It is compared with a
-loop that decodes and classifies the same files in one process without a server. The table shows medians over the
-rounds, and the ratio of raygenre's requests per second to each server's in the same round.
+In every round, each server is restarted and warmed up. Then one client, and afterwards sixteen clients, send images and
+then 30 s MP3s for several seconds each, from the same machine and cores. Every response is compared with the
+classifier's own prediction. CPU time covers all processes that the server started, including Ray's and HAProxy's. It is
+compared with a loop that decodes and classifies the same files in one process without a server. The table shows medians
+over the rounds, and the ratio of raygenre's requests per second to each server's in the same round.
 """
 
 import http.client
@@ -136,7 +136,7 @@ def _ratio(ours: list[Load], others: list[Load]) -> str:
 
 
 def songs(data: Path | None) -> list[bytes]:
-    """Return MP3 files of the dataset, or of synthetic sounds if it has too few."""
+    """Return MP3 files of the dataset, or of synthetic sounds if the dataset has too few."""
     paths = sorted(data.rglob("*.mp3"))[:SONGS] if data else []
     if len(paths) == SONGS:
         return [path.read_bytes() for path in paths]

@@ -1,15 +1,15 @@
 """Soak test of the endpoint: memory growth under a constant request rate.
 
 Run from the project's folder (half an hour):
-    python -m benchmarks.soak                     # for 30 minutes, at 80 % of the rate that it can sustain
+    python -m benchmarks.soak                     # for 30 minutes, at 80 % of the sustainable rate
     python -m benchmarks.soak --minutes 3         # a short test
     python -m benchmarks.soak --rate 50           # requests per second
 
-First, 16 clients each send one request after another for some time, to measure the rate that it can sustain. Nineteen
-out of twenty requests send an image; the others send a 30 s MP3. Growth is the slope of a least-squares line through
-the resident memory, which is measured every 5 s. The first sixth of the time is left out, because caches are still
-filling then. If all processes together grow by more than 1 MB per minute, the exit status is 1. Latencies are measured
-from each request's planned time, so they grow if the machine cannot sustain the rate.
+First, 16 clients each send one request after another for some time, to measure the rate that the endpoint can sustain.
+Nineteen out of twenty requests send an image; the others send a 30 s MP3. Growth is the slope of a least-squares line
+through the resident memory, which is measured every 5 s. The first sixth of the time is left out, because caches are
+still filling then. If all processes together grow by more than 1 MB per minute, the exit status is 1. Latencies are
+measured from each request's planned time, so they grow if the machine cannot sustain the rate.
 """
 
 import http.client
@@ -108,7 +108,7 @@ def total(memory: dict[str, list[float]]) -> list[float]:
     """Return the total memory of all roles at each point in time.
 
     Raises:
-        RuntimeError: a role had no process at some point in time.
+        RuntimeError: at some point in time, no process had one of the roles.
     """
     for role, values in memory.items():
         if not values or not all(values):
@@ -128,7 +128,7 @@ def growth(values: list[float]) -> float:
 
 
 def sustained_rate(port: int, bodies: list[bytes]) -> float:
-    """Return how many requests per second the endpoint answers when each of several clients always awaits one.
+    """Return how many requests per second the endpoint answers if several clients each send one after another.
 
     Raises:
         RuntimeError: a request fails.

@@ -1,4 +1,4 @@
-"""Measures how long commands take to answer, and their CPU time.
+"""Measures the response times and the CPU time of commands.
 
 Run from the project's folder (2 minutes on 2 quiet cores):
     .venv/bin/python benchmarks/startup.py
@@ -43,7 +43,7 @@ UI_SECONDS = 15.0
 
 @dataclass(frozen=True)
 class Case:
-    """A command, and the time that it may take.
+    """A command, and its time limit.
 
     Attributes:
         status: its exit status.
@@ -113,7 +113,7 @@ def fastest(case: Case, repeats: int) -> tuple[float, float]:
 
 
 def main(repeats: Annotated[int, typer.Option(min=1, help="Calls of each command; the fastest counts.")] = 5) -> None:
-    """Time how long commands take to answer."""
+    """Measure how long commands take to respond."""
     for name in ("RAYGENRE_DATA", "RAYGENRE_STORAGE", "MLFLOW_TRACKING_URI", "RAYGENRE_API_KEYS"):
         os.environ.pop(name, None)
     table = Table("command", title="Seconds until the answer")

@@ -5,10 +5,10 @@ Run, from the project's folder (15 minutes on 2 cores):
     python -m benchmarks.studies --trials 4 --epochs 2  # quick
 
 The nodes are processes of this machine with one CPU each, so a machine with fewer cores than nodes cannot train faster
-on all of them. The search trains the project's first network on 100 images of noise. The time of the trials lasts from
-the start of the first trial to the end of the last one, according to Optuna's storage. The local search also runs one
-trial at a time, on its own private cluster. Its time lasts from the start of the command to its end, and that of
-`submit` until the state "done".
+on all of them. The search trains the project's first network on 100 images of noise. The time for the trials is
+measured from the start of the first trial to the end of the last one, according to Optuna's storage. The local search
+also runs one trial at a time, on its own private cluster. Its time is measured from the start of the command to its
+end; for `submit`, until the study's state is "done".
 """
 
 import os
@@ -124,7 +124,7 @@ def call(*arguments: str) -> None:
 
 
 def add_row(table: Table, name: str, storage: Path, trials: int, whole: float, command: float) -> None:
-    """Add a search's values from Optuna's database, with its total time and the command's time in s."""
+    """Add a row with a search's times from Optuna's database, its total time in s, and the command's time in s."""
     ledger = Ledger.open(resolve(storage, None).studies, STUDY, url=None)
     stored = ledger.study.trials
     ledger.close()

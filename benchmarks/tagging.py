@@ -1,11 +1,11 @@
-"""Writes genres into songs of six formats, reads them back with another reader, and undoes the changes.
+"""Writes genres to songs of six formats, reads them with another library, and undoes the changes.
 
 Run from the project's folder (1 minute on 2 quiet cores):
     .venv/bin/python benchmarks/tagging.py
 
 The songs have titles, artists and, in three formats, covers. FFmpeg (PyAV) reads back what mutagen has written. After
-the undo, all files are compared with the originals byte by byte. Then the genres are written again by processes that
-are each killed at a random moment. The exit status is 1 if a file differs from the original in the end.
+the undo, all files are compared with the originals byte by byte. Then the genres are written again by processes, each
+of which is killed at a random moment. The exit status is 1 if any file still differs from its original at the end.
 """
 
 import os
@@ -37,7 +37,7 @@ from raygenre.tagging.undo import undo
 from raygenre.tagging.write import write_genres
 
 FORMATS = {
-    # Suffix: FFmpeg's names of container and encoder.
+    # Suffix: FFmpeg's names for the container and the encoder.
     ".mp3": ("mp3", "libmp3lame"),
     ".flac": ("flac", "flac"),
     ".m4a": ("ipod", "aac"),
@@ -56,7 +56,7 @@ def new_songs(folder: Path, number: int, seconds: float) -> None:
     samples = (0.1 * np.random.default_rng(0).standard_normal(round(seconds * RATE))).astype(np.float32).clip(-1, 1)
     for suffix, (container, codec) in FORMATS.items():
         model = folder / f"model{suffix}"
-        if codec == "libvorbis":  # PyAV lacks this format, but libsndfile has it
+        if codec == "libvorbis":  # PyAV does not support this format, but libsndfile does
             with soundfile.SoundFile(model, "w", RATE, 1, "VORBIS", format="OGG") as file:
                 for start in range(0, len(samples), RATE):  # libsndfile crashes if all samples are written at once
                     file.write(samples[start : start + RATE])
@@ -90,7 +90,7 @@ def add_tags(path: Path, title: str) -> None:
 
 
 def write_all(folder: Path, log_path: Path) -> None:
-    """Write the genre into all songs that lack one."""
+    """Write the genre to all songs that have no genre."""
     remove_abandoned(folder)
     with TagLog(log_path) as log:
         for path in sorted(folder.iterdir()):
@@ -107,7 +107,7 @@ def ffmpeg_genre(path: Path) -> str:
 
 
 def write_with_kills(folder: Path, log: Path, seed: int) -> int:
-    """Write the genre in processes that are each killed after a few songs; return the number of kills."""
+    """Write genres in processes, each of which is killed after a few songs; return the number of kills."""
     generator = random.Random(seed)
     kills = 0
     while True:

@@ -1,13 +1,13 @@
 """Measures the cost of logging a search to MLflow, compared with Ray's own MLflowLoggerCallback.
 
-Run from the project's folder (10 minutes on 2 cores, most of them for Ray's callback):
+Run from the project's folder (10 minutes on 2 cores, mostly for Ray's callback):
     .venv/bin/python -m benchmarks.tracking
 
 Both log the same 100 trials with 50 epochs of 6 metrics each, sequentially and without training, to separate MLflow
-servers on this machine. The measurement ends when the server has all values, which are then read back and compared.
-Real results of Ray Tune contain about ten more values, which Ray's callback also logs. Here, the only additional value
-is `training_iteration`, which the callback requires. The exit status is 1 if Ray's callback takes less than ten times
-as long as raygenre.
+servers on this machine. The measurement ends when the server has received all values, which are then read back and
+compared. Real results of Ray Tune contain about ten more values, which Ray's callback also logs. Here, the only
+additional value is `training_iteration`, which the callback requires. The exit status is 1 if Ray's callback takes less
+than ten times as long as raygenre.
 """
 
 import os
@@ -35,7 +35,7 @@ from raygenre.tracking.tracker import Tracker
 
 NAMES = METRICS[:6]
 EXPERIMENT = "stock"
-MIN_SPEEDUP = 10.0  # of the tracker over the stock callback
+MIN_SPEEDUP = 10.0  # of the tracker relative to the stock callback
 
 Values = dict[int, dict[str, list[tuple[int, float]]]]
 """For each trial and metric, the epochs and values."""
@@ -46,7 +46,7 @@ class Cost:
     """The cost of logging.
 
     Attributes:
-        seconds: time in s until the server had all values.
+        seconds: time in s until the server had received all values.
         calls: number of HTTP requests.
         driver, server: CPU time in s.
     """
@@ -155,7 +155,7 @@ def cpu_of_children() -> float:
 
 
 def measure(logger: str, trials: int, epochs: int) -> tuple[Cost, Values]:
-    """Log the trials; return the cost and the values that the server has afterwards."""
+    """Log the trials; return the cost, and the values that are on the server afterwards."""
     with tempfile.TemporaryDirectory() as scratch, mlflow_server(Path(scratch)) as uri, count_requests() as calls:
         started, driver, server = time.perf_counter(), time.process_time(), cpu_of_children()
         log = log_with_callback if logger == EXPERIMENT else log_with_tracker

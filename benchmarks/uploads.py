@@ -56,7 +56,7 @@ ROLES = {
 
 @dataclass
 class Peaks:
-    """Memory of each role in MB: the initial value, and the largest value since."""
+    """Memory of each role in MB: the initial value, and the largest value so far."""
 
     before: dict[str, float]
     highest: dict[str, float] = field(default_factory=dict)
@@ -154,7 +154,7 @@ def watched(process: int) -> Iterator[Peaks]:
 
 @contextmanager
 def probing(port: int, image: bytes) -> Iterator[list[float]]:
-    """Send an image every half second, and yield a list of the latencies in s of the answered requests."""
+    """Send an image every half second, and yield a list of the latencies, in s, of the answered requests."""
     latencies: list[float] = []
     ended = threading.Event()
 
@@ -204,7 +204,7 @@ def post(port: int, body: bytes | Path | Iterator[bytes], headers: dict[str, str
         else:
             connection.request("POST", OURS.path, body, headers or {})
     except OSError:
-        pass  # the endpoint may answer before the body ends
+        pass  # the endpoint may respond before the body ends
     try:
         response = connection.getresponse()
         response.read()

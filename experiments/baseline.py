@@ -1,11 +1,11 @@
-"""Repeat the first network's protocol, and compare the results with its author's.
+"""Repeat the first network's protocol, and compare the results with those of its author.
 
 Run, from the project's folder (150 epochs with each of three seeds; an interrupted command resumes):
     python experiments/baseline.py --data PATH
 
 The protocol: 800 training and 199 test images drawn at random, with copies of some recordings in both sets; 5 % of the
-training images for validation; NAdam with decay for 150 epochs; no augmentation. The author's network classified
-70.85 % of the test images correctly.
+training images for validation; NAdam with learning-rate decay for 150 epochs; no augmentation. The author's network
+classified 70.85 % of the test images correctly.
 """
 
 import statistics

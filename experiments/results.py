@@ -1,7 +1,7 @@
 """Measure the accuracies in docs/results.md, and write the table there.
 
 Run, from the project's folder (an interrupted command resumes after the last saved epoch):
-    python experiments/results.py --data PATH --lists PATH --list       # the rows, and which are measured
+    python experiments/results.py --data PATH --lists PATH --list       # list the rows and whether each is measured
     python experiments/results.py --data PATH --lists PATH baseline     # one row; without names, all of them
     python experiments/results.py --write                               # the table and the curves, from the results
 """

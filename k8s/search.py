@@ -2,7 +2,7 @@
 
 Run:
     make k8s-search STUDY=first TRIALS=20 OVERLAY=gpu | kubectl apply --server-side -f -
-    python -m k8s.search gpu first 20 --epochs 60     # a new study can have options of experiments/tune.py
+    python -m k8s.search gpu first 20 --epochs 60     # a new study accepts options of experiments/tune.py
 
 An existing study is resumed until it has the given number of trials. The job and its ConfigMap with settings are both
 named search-STUDY. Searches cannot share a ConfigMap, because retries and workers that start later read it again.
@@ -29,7 +29,7 @@ def search(overlay: str, study: str, trials: int, *options: str) -> list[dict[st
     """Return the job and its ConfigMap with settings.
 
     Raises:
-        ValueError: there is no such overlay, the study's name cannot be part of a job's name, or there are no trials.
+        ValueError: the overlay does not exist, the study's name cannot be part of a job's name, or `trials` is below 1.
         RenderingError: kustomize fails.
     """
     if overlay not in rendering.names():

@@ -11,7 +11,7 @@ from raygenre.system.storage import resolve
 
 
 def main(study: str) -> int:
-    """Print the answer and return the exit status: 1 if the storage cannot be read."""
+    """Print the answer and return the exit status, which is 1 if the storage cannot be read."""
     try:
         studies = resolve().studies
         studies.check_access()

@@ -51,7 +51,7 @@ def check(path: Path) -> Iterator[str]:
 
 @cache
 def any_word() -> re.Pattern[str]:
-    """Return a pattern that matches all words to avoid, and prefers the longest match."""
+    """Return a pattern that matches all words to avoid and prefers the longest match."""
     words = sorted(map(re.escape, dictionary()), key=len, reverse=True)
     return re.compile(rf"\b({'|'.join(words)})\b", re.IGNORECASE)
 

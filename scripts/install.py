@@ -1,6 +1,6 @@
 """Install raygenre into .venv in editable mode, with the versions of constraints.txt.
 
-Run from any folder, with the Python version that .venv should have:
+Run from any folder, with the Python version that .venv should use:
     python3 scripts/install.py             # dependencies of searches and the endpoint
     python3 scripts/install.py test        # plus those of an extra in pyproject.toml: test, bench, dashboard or servers
     python3 scripts/install.py k8s         # only the few packages that `make k8s-check` and `make k8s-search` need
@@ -10,7 +10,7 @@ pinned version of uv into .venv. If uv is unavailable or fails, pip installs the
 continue an interrupted installation.
 """
 
-from __future__ import annotations  # so that older Python versions get to the error message
+from __future__ import annotations  # so that older Python versions reach the error message
 
 import ast
 import os
@@ -62,7 +62,7 @@ def packages(extra: str) -> list[str]:
     """Return the arguments for pip and for uv that name the packages to install."""
     if extra not in WITHOUT_PROJECT:
         return [f"--editable=.[{extra}]" if extra else "--editable=."]
-    import tomllib  # here, so that older Python versions get to the error message
+    import tomllib  # here, so that older Python versions reach the error message
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     return list(project["optional-dependencies"][extra])
@@ -87,14 +87,14 @@ def compiles_all() -> bool:
     """Return whether to compile all packages to bytecode.
 
     A search imports an eighth of the modules. Python compiles these at their first import, which takes 6 s of CPU time;
-    compiling all modules would take 45 s. But if Python does not write bytecode, every process spends the 6 s again, so
-    compiling all modules is worthwhile.
+    compiling all modules would take 45 s. If Python does not write bytecode, however, every process spends these 6 s
+    again, so compiling all modules is worthwhile.
     """
     return bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
 
 
 def is_complete() -> bool:
-    """Return whether .venv was created completely, which means that it has pip, the last part to be installed."""
+    """Return whether .venv was created completely, that is, whether it contains pip, which is installed last."""
     try:
         return subprocess.run([*PIP, "--version"], capture_output=True).returncode == 0
     except OSError:
@@ -120,8 +120,8 @@ def uv_environment() -> dict[str, str]:
 
     By default, uv ignores pip's configuration and would bypass a company's mirror. The index strategy set here makes uv
     compare the versions in all indexes, as pip does, instead of using the first index that has the package. However, uv
-    takes that version's files from the first index, whereas pip takes those that suit this machine best. The main index
-    comes first, because it has files for all machines.
+    uses that version's files from the first index, whereas pip uses the files that fit this machine best. The main
+    index comes first, because it has files for all machines.
     """
     listing = subprocess.run([*PIP, "config", "list"], capture_output=True, text=True, check=True).stdout
     settings = {key: ast.literal_eval(value) for key, _, value in (row.partition("=") for row in listing.splitlines())}
@@ -159,7 +159,7 @@ def run(command: list[str], environment: dict[str, str] | None = None) -> bool:
 
 @contextmanager
 def heartbeat() -> Iterator[None]:
-    """Print the elapsed time at intervals, because nothing is printed while a 1 GB package is unpacked."""
+    """Print the elapsed time at intervals, because no output appears while a 1 GB package is unpacked."""
     done, started = threading.Event(), time.monotonic()
 
     def beat() -> None:

@@ -63,7 +63,7 @@ def app(settings: Settings) -> Application:
     """Build the application for Ray Serve's own commands, such as `serve run serve.app:app`.
 
     Raises:
-        click.ClickException: there is no model, or the API keys are unusable; the message says how to fix it.
+        click.ClickException: no model is available, or the API keys are unusable; the message explains how to fix it.
     """
     try:
         return build_application(settings)
@@ -75,9 +75,9 @@ def build_application(settings: Settings) -> Application:
     """Build the application after checking that a model or the pretrained network can be served.
 
     Raises:
-        RegistryError: there is no model, or the registry is unreachable.
+        RegistryError: no model is available, or the registry is unreachable.
         ApiKeyError: the API keys are unusable, or other machines could use the endpoint without a key.
-        JobStoreError: the URL of the database of jobs is malformed, or the database's driver is not installed.
+        JobStoreError: the URL of the jobs database is malformed, or the database's driver is not installed.
     """
     proxy_environment.set_defaults()
     proxy_environment.pass_limits(settings)

@@ -16,7 +16,7 @@ from serve.settings import PREFIX, Settings
 
 
 class EndpointError(RaygenreError, RuntimeError):
-    """The endpoint cannot be started; the message says why and what to change."""
+    """The endpoint cannot be started; the message states the reason and what to change."""
 
 
 def read_settings(**overrides: str | None) -> Settings:
@@ -53,11 +53,11 @@ def check_model(storage: Storage, settings: Settings) -> bool:
     """Check that there is something to serve.
 
     Returns:
-        whether there is a model; otherwise, there is only the pretrained network, which provides tags until the
-        registry has a champion.
+        whether a model is available; otherwise, only the pretrained network is, which provides tags until the registry
+        has a champion.
 
     Raises:
-        RegistryError: there is neither a model nor the network, or the registry is unreachable.
+        RegistryError: neither a model nor the network is available, or the registry is unreachable.
     """
     try:
         versions.current(storage, settings.model_uri)

@@ -24,7 +24,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def run(settings: Settings, host: str, port: int, *, on_ready: Callable[[], None]) -> None:
-    """Serve until SIGINT or SIGTERM, then end every process that was started. Call this in the main thread.
+    """Serve until SIGINT or SIGTERM is received, then end every process that was started. Call this in the main thread.
 
     Args:
         on_ready: called once the endpoint accepts requests.
@@ -56,7 +56,8 @@ def run(settings: Settings, host: str, port: int, *, on_ready: Callable[[], None
 
 
 def _start(settings: Settings, host: str, port: int) -> None:
-    # Load the model here first, because Ray Serve would try a damaged one three times and print three tracebacks.
+    # Load the model here first, because Ray Serve would try to load a damaged model three times and print three
+    # tracebacks.
     storage = resolve(settings.storage, settings.tracking_uri)
     if check_model(storage, settings):
         versions.fetch(storage, settings.model_uri).classifier.verify()
@@ -67,7 +68,7 @@ def _start(settings: Settings, host: str, port: int) -> None:
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     use_ray_folder()
     ray.init(address="local", namespace="serve", logging_level=logging.ERROR)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # only now, because Ray installs its own handler
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # set only now, because Ray installs its own handler
     # Ray's own processes do not log here; the replicas log every request, as described in serve/monitoring/logs.py.
     quiet = LoggingConfig(encoding="JSON", log_level="CRITICAL", enable_access_log=False)
     serve.start(http_options={"host": host, "port": port}, logging_config=quiet)

@@ -40,7 +40,7 @@ class Service:
 
     Attributes:
         settings, limits, keys, metrics, predictions, uploads, bodies, decoders, models: see their modules.
-        tagger: names the pretrained network's tags; None if it is not installed.
+        tagger: predicts tags with the pretrained network; None if the network is not installed.
     """
 
     def __init__(self, settings: Settings, keys: Keys) -> None:
@@ -225,7 +225,7 @@ class Service:
 
 
 async def outcomes_until(deadline: Deadline, work: Sequence[Coroutine[Any, Any, T]]) -> list[T | RefusalError]:
-    """Return each file's answer or refusal, in order; files without an answer at the deadline get a 503."""
+    """Return each file's answer or refusal, in order; files that have no answer by the deadline get a 503."""
     tasks = [asyncio.ensure_future(_outcome(coroutine)) for coroutine in work]
     try:
         pending = set(tasks)

@@ -39,7 +39,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Without cached bytecode, every process compiles its imports, which takes 6 s of CPU time.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
-# If a shell starts pytest in the background, it and the processes that it starts would ignore Ctrl-C.
+# If a shell starts pytest in the background, pytest and its child processes would ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 GENRES = ("bells", "drone", "storm")
@@ -65,7 +65,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Add the marks `integration` and `unit`, and group tests by the fixture that they share, otherwise by file.
+    """Add the marks `integration` and `unit`, and group tests by the fixture that they share, or else by file.
 
     Workers take the groups in the order of the tests, so the tests are sorted to start the longest groups first.
     """
@@ -220,7 +220,7 @@ def finished(tracks: "Dataset", ray_cluster: None, tmp_path_factory: pytest.Temp
     storage = resolve(tmp_path_factory.mktemp("finished"), None)
     ledger = new_ledger(storage.studies.folder, tracks, folds=2, patience=9, warm_start=["spring trial 3"])
     text = io.StringIO()
-    # Promoted by force, because two epochs on thirty tracks may give a model that is no better than chance.
+    # Promoted by force, because two epochs on thirty tracks may produce a model that is no better than chance.
     outcome = tune.run(ledger, tracks, storage, resources=Resources(1, 0), promote=True, display=TextDisplay(text))
     return FinishedSearch(storage, ledger, tracks, outcome, text.getvalue())
 

@@ -1,4 +1,4 @@
 """Runs the same classifier on other servers, for `benchmarks/serving.py`.
 
-Each follows the example in its server's documentation.
+Each module follows the example in its server's documentation.
 """

@@ -1,4 +1,4 @@
-"""Checks that alert rules match serve/monitoring and that each has a section in the runbook."""
+"""Checks that alert rules match serve/monitoring and that the runbook covers each alert."""
 
 import re
 from collections.abc import Iterator

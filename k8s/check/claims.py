@@ -1,4 +1,4 @@
-"""Checks that claims can be mounted by all pods that use them, and that a search in a bucket needs no shared claim.
+"""Checks that pods can mount their claims, and that searches with a bucket share none.
 
 On a cluster without a storage class that supports it, a ReadWriteMany claim stays unbound, and pods that mount it are
 never scheduled. A ReadWriteOnce claim can be mounted on one node only, so a second pod that is scheduled on a different
@@ -19,7 +19,7 @@ NODES = "raygenre/nodes"
 
 
 def problems(resources: list[Resource]) -> Iterator[str]:
-    """Yield pods that use a bucket but mount a ReadWriteMany claim, and ReadWriteOnce claims of several pods."""
+    """Yield pods that use a bucket but mount a ReadWriteMany claim, and ReadWriteOnce claims shared by several pods."""
     maps = {one["metadata"]["name"]: one.get("data") or {} for one in resources if one["kind"] == "ConfigMap"}
     claims = [one for one in resources if one["kind"] == "PersistentVolumeClaim"]
     shared = {one["metadata"]["name"] for one in claims if SHARED in one["spec"]["accessModes"]}

@@ -1,4 +1,4 @@
-"""Checks that each pod uses only Secrets meant for it, and that each variable takes the right key."""
+"""Checks that pods use only Secrets meant for them, and that variables use the right keys."""
 
 from collections.abc import Iterator
 

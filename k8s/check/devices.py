@@ -1,7 +1,7 @@
 """Checks that GPU pods run on nodes with GPUs and can use them, and that trials and replicas fit on their workers.
 
-The operator tells Ray how many CPUs and GPUs a node has: the container's CPU limit, or else its request, rounded up,
-and its resources whose names end in `gpu`, unless rayStartParams give the numbers.
+The operator passes the number of a node's CPUs and GPUs to Ray: the container's CPU limit (or its CPU request if it has
+no limit), rounded up, and its resources whose names end in `gpu`, unless rayStartParams sets these numbers.
 """
 
 import re
@@ -42,7 +42,7 @@ def devices(container: dict[str, Any]) -> dict[str, Decimal]:
 
 
 def capacity(pod: Pod) -> dict[str, Decimal]:
-    """Return the CPUs and GPUs that Ray counts on a node."""
+    """Return the number of CPUs and GPUs that Ray assumes for a node."""
     container, params = pod.spec["containers"][0], pod.group.get("rayStartParams") or {}
     given = container.get("resources") or {}
     cpus = (given.get("limits") or {}).get("cpu") or (given.get("requests") or {}).get("cpu") or 0
@@ -78,7 +78,7 @@ def _tolerates(toleration: dict[str, Any], taint: str) -> bool:
 
 
 def _reserved(pod: Pod, resources: list[Resource]) -> Iterator[str]:
-    """Yield what a trial or a replica reserves beyond its worker's capacity, and GPUs that nothing reserves."""
+    """Yield reservations of trials and replicas that exceed their worker's capacity, and GPUs that nothing reserves."""
     settings, most = environment(pod, resources), capacity(pod)
     for variable, what in _RESERVED[pod.owner["kind"]].items():
         value = settings[variable].value if variable in settings else ""

@@ -24,12 +24,12 @@ class Setting:
 
     @property
     def start(self) -> str:
-        """The start of a message about it; see sources.py."""
+        """The start of a message about this variable; see sources.py."""
         return at(self.owner, self.field)
 
 
 def environment(pod: Pod, resources: list[Resource]) -> dict[str, Setting]:
-    """Return the variables by name; values from Secrets are not in the rendering and are left out."""
+    """Return the variables by name; values from Secrets are not in the rendering and are therefore omitted."""
     maps = {one["metadata"]["name"]: one for one in resources if one["kind"] == "ConfigMap"}
     return dict(_variables(pod, maps))
 

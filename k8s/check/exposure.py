@@ -1,4 +1,4 @@
-"""Checks routes from outside, exposed ports that accept code, and accounts that have every permission.
+"""Checks external routes, exposed ports that accept code, and accounts with all permissions.
 
 Ray's dashboard, its client port and its GCS accept jobs without authentication. A head's service has all three ports.
 """
@@ -19,7 +19,7 @@ _DOORS: dict[object, str] = {DASHBOARD: "dashboard", RAY_CLIENT: "client", GCS: 
 
 
 def problems(resources: list[Resource]) -> Iterator[str]:
-    """Yield routes from outside the cluster, and cluster-wide permissions."""
+    """Yield external routes to the cluster, and cluster-wide permissions."""
     heads = [pod for pod in pods(resources) if pod.role == HEAD]
     behind = {
         one["metadata"]["name"]

@@ -1,4 +1,4 @@
-"""Checks that folders in settings are on mounted volumes, and studies and data on persistent ones.
+"""Checks that folders are on mounted volumes, and studies and data on persistent volumes.
 
 Root filesystems are read-only, so a folder outside all volumes is not writable. Data in an emptyDir is lost when its
 pod ends.

@@ -1,6 +1,6 @@
 """Checks the labels by which policies, services and budgets select pods.
 
-If a label is misspelt, every check of objects that select the pod would report the consequences, so these checks are
+If a label is misspelt, every check of objects that select the pod would report the consequences, so those checks are
 skipped.
 """
 

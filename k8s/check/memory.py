@@ -2,7 +2,7 @@
 
 By default, Ray reserves 30 % of the memory, regardless of the size of /dev/shm. If /dev/shm is too small, Ray puts the
 store on disk and only logs a warning. Data in a memory volume counts towards the memory limit of the container that
-writes it, so filling a volume as large as the limit can get the container killed.
+writes it, so the container can be killed if it fills a volume as large as the limit.
 """
 
 from collections.abc import Iterator

@@ -62,7 +62,7 @@ def problems(resources: list[Resource]) -> Iterator[str]:
 
 
 def _together(blocked: list[tuple[str, str, str, str]]) -> Iterator[str]:
-    """Yield one line per group of ports blocked between the same pods, and per group of pods that lack the same ports.
+    """Yield a line for each combination of ports, target and direction, with all pods for which these are blocked.
 
     Args:
         blocked: source, target, port, and the direction that is not allowed.
@@ -81,7 +81,7 @@ def _together(blocked: list[tuple[str, str, str, str]]) -> Iterator[str]:
 
 
 def _names(found: list[Pod]) -> Iterator[tuple[Pod | Peer, Pod | Peer, Door]]:
-    """Yield the DNS traffic of all pods: UDP, plus TCP for long answers."""
+    """Yield the DNS traffic of all pods: UDP, plus TCP for long responses."""
     for pod in found:
         yield from ((pod, peer, Door(DNS, protocol)) for peer in (NAMES, NODE_NAMES) for protocol in (UDP, TCP))
 

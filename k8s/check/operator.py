@@ -1,4 +1,4 @@
-"""Finds mistakes that KubeRay 1.7 rejects although its CRDs allow them, and fields that it would take over."""
+"""Finds mistakes that KubeRay 1.7 (not its CRDs) rejects, and fields that it would own."""
 
 import re
 from collections.abc import Iterator

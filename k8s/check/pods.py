@@ -1,8 +1,8 @@
 """Finds all pods of a rendering, including those that the operator creates from Ray kinds.
 
-To each template, the operator adds labels that distinguish heads from workers. Heads of autoscaling
-clusters also get an autoscaler container, and workers an init container that waits for the head. In addition, the
-operator creates a pod that submits a job, and one that clears Redis when a cluster with fault tolerance is deleted.
+The operator adds labels that distinguish heads from workers to each template. Heads of autoscaling clusters also get an
+autoscaler container, and workers an init container that waits for the head. In addition, the operator creates a pod
+that submits a job, and one that clears Redis when a cluster with fault tolerance is deleted.
 """
 
 import re
@@ -79,7 +79,7 @@ class Pod:
         return sources.at(self.owner, self.path(field))
 
     def path(self, field: str) -> str:
-        """Return the path of a field of the pod's specification in the pod's owner."""
+        """Return the path of a field of the pod's specification, relative to the pod's owner."""
         return f"{self.template}.spec.{field}" if self.template else f"spec.{field}"
 
     def hears(self, port: int) -> bool:

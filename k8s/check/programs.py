@@ -1,4 +1,4 @@
-"""Checks that the programs that pods run exist in the image, and that servers listen where clients connect."""
+"""Checks that the programs of pods exist, and that servers listen where clients connect."""
 
 import ast
 import re
@@ -122,7 +122,7 @@ def _hosts(pod: Pod, container: dict[str, Any], resources: list[Resource]) -> It
 
 
 def _options(container: dict[str, Any], option: str) -> Iterator[str]:
-    """Yield the values of a command-line option, given as `--option=value` or as two arguments."""
+    """Yield the values of a command-line option, passed as `--option=value` or as two arguments."""
     words = [*container.get("command", []), *container.get("args", [])]
     for word, following in pairwise([*words, ""]):
         if word == option:

@@ -1,4 +1,4 @@
-"""Checks that quotas, limit ranges and queues have room for all pods, and allow no extra services.
+"""Checks that quotas, limits and queues have room for all pods, and allow no extra services.
 
 A LoadBalancer service counts as one load balancer plus one node port for each of its ports. Istio's service has two
 ports, because Istio adds one.
@@ -79,7 +79,7 @@ def _outside(start: str, used: sums.Sums, limits: dict[str, Any]) -> Iterator[st
 
 
 def _queue(queue: Resource, resources: list[Resource]) -> Iterator[str]:
-    """Yield what a single search needs beyond a ClusterQueue's quota; Kueue would never admit such a search."""
+    """Yield by how much a single search exceeds a ClusterQueue's quota; Kueue would never admit such a search."""
     search = [one for one in resources if one["kind"] in ("RayJob", "LimitRange")]
     needed = sums.total(search, number=1)
     for group, covered in enumerate(queue["spec"]["resourceGroups"]):

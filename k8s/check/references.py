@@ -76,9 +76,9 @@ class Reference:
     Attributes:
         kind: kind of the object.
         name: name of the object.
-        key: key of the object; empty if the pod gets all keys or the object has none.
-        owner: the object that has the reference.
-        field: the field that has the reference.
+        key: key of the object; empty if the pod uses all keys or the object has no keys.
+        owner: the object that contains the reference.
+        field: the field that contains the reference.
     """
 
     kind: str
@@ -89,7 +89,7 @@ class Reference:
 
     @property
     def start(self) -> str:
-        """The start of a message about it; see sources.py."""
+        """The start of a message about this reference; see sources.py."""
         return sources.at(self.owner, self.field)
 
 
@@ -201,7 +201,7 @@ def _reached(start: str, services: dict[str, Resource], called: str, port: int) 
 
 
 def _behind(service: Resource, found: list[Pod]) -> Iterator[str]:
-    """Report a service without pods, and ports that its pods do not have."""
+    """Report a service without pods, and ports that its pods do not define."""
     selector = service["spec"].get("selector") or {}
     chosen = [pod for pod in found if selector.items() <= pod.labels.items()]
     if not chosen:

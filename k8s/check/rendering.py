@@ -33,7 +33,7 @@ SEARCH_COMPONENTS = ("bucket", "kueue")
 
 
 class RenderingError(RuntimeError):
-    """kubectl is missing or too old, or kustomize failed; the message says which."""
+    """kubectl is missing or too old, or kustomize failed; the message states the cause."""
 
 
 def kubectl(*arguments: str, text: str | None = None) -> str:
@@ -104,10 +104,10 @@ def render(overlay: str, components: Sequence[str] = (), search_components: Sequ
 def part(overlay: str, called: str, components: Sequence[str] = ()) -> list[Resource]:
     """Render an overlay's `search` or `loader`.
 
-    An overlay without a folder of this name uses that of the overlay that it builds on, in its own namespace.
+    If an overlay has no folder of this name, the folder of its base overlay is used, with the overlay's own namespace.
 
     Raises:
-        RenderingError: kustomize fails, or neither overlay has such a folder.
+        RenderingError: kustomize fails, or neither the overlay nor its base has the folder.
     """
     folder = owner = OVERLAYS / overlay
     while not (owner / called).is_dir():

@@ -41,7 +41,7 @@ def _told(validator: object, rules: list[dict[str, str]], value: object, schema:
 
 
 def _apart(validator: object, keys: list[str], value: list[dict[str, Any]], schema: dict[str, Any]) -> _Errors:
-    """Yield items without a key and items with the same key, because the API server merges such lists by their keys."""
+    """Yield items without a key and items with duplicate keys, because the API server merges such lists by key."""
     filled = schema.get("items", {}).get("properties", {})
     seen: set[tuple[object, ...]] = set()
     for item in value:

@@ -1,9 +1,9 @@
 """Checks every object against the schema of its kind, and rejects unknown fields.
 
 Core kinds are checked against Kubernetes' own schemas, Ray's kinds against the operator's CRDs, and the few kinds of
-other operators against `extensions.yaml`, which has only the fields used here. `rules.py` contains the API server's
-additional checks for Ray's kinds. The pods that the operator creates from a Ray kind are also checked against
-Kubernetes' schemas, since no CRD describes the fields that the operator adds.
+other operators against `extensions.yaml`, which contains only the fields that are used here. `rules.py` contains the
+API server's additional checks for Ray's kinds. The pods that the operator creates from a Ray kind are also checked
+against Kubernetes' schemas, since no CRD describes the fields that the operator adds.
 """
 
 import json
@@ -74,7 +74,7 @@ def read_crds(folder: Path) -> Schemas:
 
 @cache
 def extensions() -> Schemas:
-    """Return the schemas of other operators' kinds, which a cluster may lack."""
+    """Return the schemas of other operators' kinds, which may not be installed in a cluster."""
     kinds = yaml.safe_load(EXTENSIONS.read_text())
     return {(kind["apiVersion"], kind["kind"]): _closed(kind["schema"]) for kind in kinds}
 

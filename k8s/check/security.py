@@ -1,4 +1,4 @@
-"""Checks pods against pod security `restricted` and for mounted tokens, and manifests for secrets.
+"""Checks pods against `restricted` and for mounted tokens, and manifests for secrets.
 
 Containers that the operator adds must satisfy the profile as well; see pod_security.py.
 """

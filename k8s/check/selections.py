@@ -10,7 +10,7 @@ _WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet")
 
 
 def problems(resources: list[Resource]) -> Iterator[str]:
-    """Yield selectors that match no pod, and nonexistent port and service names."""
+    """Yield selectors that match no pod, and names of ports and services that do not exist."""
     found = list(pods(resources))
     services = {one["metadata"]["name"]: one for one in resources if one["kind"] == "Service"}
     for resource in resources:

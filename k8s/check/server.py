@@ -1,7 +1,7 @@
 """Dry runs of `kubectl apply --server-side` on a real API server with KubeRay's CRDs; nothing is stored.
 
-They use kubectl's own field manager and do not force conflicts. If the overlay is installed, they therefore report any
-conflicts that its next apply would have with the operator or others.
+They use kubectl's own field manager and do not force conflicts. If the overlay is installed, the dry runs therefore
+report any conflicts that its next apply would cause with the operator or other field managers.
 """
 
 import re
@@ -30,7 +30,7 @@ POD_SECURITY = "would violate PodSecurity"
 
 @dataclass(frozen=True)
 class Answer:
-    """The server's answer to the objects.
+    """The server's response to the objects.
 
     Attributes:
         problems: objects that the server rejects, and objects whose pods it would reject.
@@ -45,19 +45,19 @@ def versions() -> set[str]:
     """Return the API versions that the server supports, each with its group, for example `apps/v1`.
 
     Raises:
-        RenderingError: the server does not answer.
+        RenderingError: the server does not respond.
     """
     return set(_ask("api-versions").split())
 
 
 def answer(resources: list[Resource]) -> Answer:
-    """Return the server's answer to the objects and to the pods that an operator would create from them.
+    """Return the server's response to the objects and to the pods that an operator would create from them.
 
-    A dry run creates no namespace. Objects whose namespace does not exist yet are tried in `default`, where schemas
-    and defaults are the same, but the admission rules of the missing namespace do not apply.
+    A dry run creates no namespace. Objects whose namespace does not exist yet are tested in the namespace `default`,
+    where schemas and defaults are the same, but the admission rules of the missing namespace do not apply.
 
     Raises:
-        RenderingError: the server does not answer.
+        RenderingError: the server does not respond.
     """
     known = _namespaces()
     made = [template(pod) for pod in pods(resources) if pod.role]

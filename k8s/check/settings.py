@@ -81,7 +81,7 @@ def _replicas(resource: Resource, resources: list[Resource]) -> Iterator[str]:
 
 
 def _per_worker(spec: dict[str, Any]) -> int:
-    """Return the number of replicas that fit on a worker; 0 if Serve's configuration does not limit it."""
+    """Return the number of replicas that fit on a worker; 0 if Serve's configuration sets no limit."""
     applications = (yaml.safe_load(spec["serveConfigV2"]) or {}).get("applications", [])
     limits = [one.get("max_replicas_per_node") for part in applications for one in part.get("deployments", [])]
     return limits[0] or 0 if limits else 0

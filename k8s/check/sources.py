@@ -51,7 +51,7 @@ def files(resource: dict[str, Any]) -> list[str]:
 
 
 def file(resource: dict[str, Any], field: str) -> str:
-    """Return the file that sets a field; empty if it is unknown.
+    """Return the file that sets a field; empty if the file is unknown.
 
     This is the last file that patches the field, its parent or part of it, or else the object's own file.
 

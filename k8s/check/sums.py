@@ -1,4 +1,4 @@
-"""Computes the total requests and limits of an overlay's pods and claims, in each of its states.
+"""Computes the total requests and limits of an overlay's pods and claims, for each state.
 
 The loader and MLflow's migration do not count, because they end before the pods that depend on them start. During an
 upgrade, the endpoint has a second Ray cluster of the same size, and each Deployment has its surge of additional pods.
@@ -62,9 +62,9 @@ def total(resources: list[Resource], *, most: bool = False, upgrading: bool = Fa
     """Return the sums of one state.
 
     Args:
-        most: whether the endpoint has its maximum number of workers, instead of its minimum.
+        most: whether the endpoint has its maximum instead of its minimum number of workers.
         upgrading: whether new pods run next to those they replace.
-        number: how many searches run, each with its maximum number of workers.
+        number: number of concurrent searches, each with its maximum number of workers.
     """
     sums: Sums = {}
     for pod in pods(resources):
@@ -94,7 +94,7 @@ def count(pod: Pod, *, most: bool = True, upgrading: bool = False) -> int:
 
 
 def of_pod(pod: Pod, resources: list[Resource]) -> Sums:
-    """Return what one pod counts as: the sum of its containers, or its largest init container if that is larger."""
+    """Return a pod's requests and limits: those of all its containers, or of its largest init container if larger."""
     kinds = ("containers", "initContainers")
     running, first = ([of_container(one, resources) for one in pod.spec.get(kind, [])] for kind in kinds)
     keys = {key for sums in [*running, *first] for key in sums}
@@ -120,7 +120,7 @@ def of_container(container: dict[str, Any], resources: list[Resource]) -> Sums:
 
 
 def searches(resources: list[Resource]) -> int:
-    """Return how many searches the quota declares room for; 1 if it declares nothing."""
+    """Return the number of searches for which the quota has room, according to its annotation; 1 if it has none."""
     quotas = [one for one in resources if one["kind"] == "ResourceQuota"]
     given = [one["metadata"].get("annotations", {}).get(SEARCHES) for one in quotas]
     return min((int(number) for number in given if number), default=1)

@@ -15,7 +15,7 @@ EXPECTED = proxy_environment.DEFAULTS | proxy_environment.ON_KUBERNETES
 
 
 def problems(resources: list[Resource]) -> Iterator[str]:
-    """Yield versions that differ from the project's."""
+    """Yield versions that differ from the project's versions."""
     ray, ours = pinned("ray"), version()
     for resource in resources:
         cluster = clusters(resource)

@@ -25,7 +25,7 @@ MIN_KEY_LENGTH = 16  # characters
 
 
 class ApiKeyError(RaygenreError, ValueError):
-    """The API keys are unusable, or the endpoint would be exposed without keys; the message says how to fix it."""
+    """The API keys are unusable, or the endpoint would be exposed without keys; the message explains how to fix it."""
 
 
 @dataclass(frozen=True)

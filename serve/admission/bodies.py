@@ -21,7 +21,7 @@ _WRITE = 1 << 18  # bytes written to disk at a time
 
 
 class UploadFolderError(RaygenreError, OSError):
-    """Uploads cannot be stored in the upload folder; the message says why."""
+    """Uploads cannot be stored in the upload folder; the message states the reason."""
 
 
 class DiskFile:
@@ -98,11 +98,11 @@ class BodyStore:
     """All request bodies of a replica.
 
     Args:
-        folder: where to store them. The default is $TMPDIR, or /var/tmp if that is unset, because /tmp is often in
-            memory.
+        folder: where to store bodies on disk. The default is $TMPDIR, or /var/tmp if that is unset, because /tmp is
+            often in memory.
 
     Attributes:
-        limits, folder: the limits, and where files are stored.
+        limits, folder: the limits, and the folder in which files are stored.
         memory_bytes: total size of the bodies in memory.
         disk_bytes: total size of the bodies on disk.
 
@@ -131,7 +131,7 @@ class BodyStore:
 
 
 class Reservation:
-    """The space that one body takes.
+    """The space that one body occupies.
 
     Attributes:
         memory_bytes: size of the part in memory.
@@ -199,7 +199,7 @@ class Incoming:
 
     def __init__(self, reservation: Reservation) -> None:
         self._reservation = reservation
-        self._parts: list[bytes] = []  # on disk: those that are not written yet
+        self._parts: list[bytes] = []  # for a file on disk: those not yet written
         self._size = 0  # of these parts in bytes
         self._file: DiskFile | None = None
 

@@ -1,4 +1,4 @@
-"""The time limit for an answer, which grows with the audio in it."""
+"""The time limit for an answer, which grows with the duration of the audio."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -41,7 +41,7 @@ class Deadline:
         return self._started + 2 * self.seconds
 
     def expect_features(self) -> None:
-        """Extend the limit because a pretrained network processes the audio; call it before the work starts."""
+        """Extend the limit because a pretrained network processes the audio; call this before the work starts."""
         self._speed = FEATURES_SPEED
 
     def add_audio(self, seconds: float) -> None:

@@ -1,8 +1,8 @@
 """Settings for the endpoint's limits, and `Limits`, which is derived from these settings.
 
 Replicas, Ray's proxies and the deployment's options all use `Limits`, so raising `RAYGENRE_QUEUE_LENGTH` also raises
-all limits in front of the queue. These settings are separate from the others because Ray's proxies import this module,
-which must therefore avoid heavy imports (`serve.settings` imports PyTorch and MLflow).
+all limits that apply before the queue. These settings are separate from the others because Ray's proxies import this
+module, which must therefore avoid heavy imports (`serve.settings` imports PyTorch and MLflow).
 """
 
 from dataclasses import dataclass
@@ -86,7 +86,7 @@ class LimitSettings(BaseSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """All limits of the endpoint, each with the status of a request that exceeds it in parentheses.
+    """All limits of the endpoint; the response status for requests that exceed a limit is given in parentheses.
 
     Attributes:
         predictions: maximum number of predictions running or waiting in a replica (429).
@@ -154,7 +154,7 @@ class Limits:
         )
 
     def answer_seconds(self, audio: float, *, speed: float = AUDIO_SPEED) -> float:
-        """Return the time limit for an answer, in s, to a request with the given duration of audio in s.
+        """Return the time limit, in s, for answering a request with the given duration of audio in s.
 
         Args:
             speed: s of audio per extra s of time limit.
@@ -191,7 +191,7 @@ class Limits:
         return RefusalError(408, f"the body arrived at less than {limit}; send it again, or {WAY_OUT}", _CLOSE)
 
     def upload_too_long(self) -> RefusalError:
-        """Return the 408 for an upload that takes too long, although it is fast enough."""
+        """Return the 408 for an upload that takes too long even though it meets the minimum speed."""
         limit = f"{self.upload_seconds:g} s (RAYGENRE_UPLOAD_SECONDS)"
         return RefusalError(408, f"the body did not arrive within {limit}; send a smaller file, or {WAY_OUT}", _CLOSE)
 

@@ -1,8 +1,8 @@
 """Limits the POST requests in a Ray proxy; excess requests get 429 before the body is read.
 
 Ray itself refuses a request only after forwarding part of it, which costs as much CPU as answering it. A slow upload
-counts only for its first few seconds, so slow clients cannot occupy all slots; `upload_slots` limits slow uploads in
-the replicas.
+occupies a slot only for its first few seconds, so slow clients cannot occupy all slots; `upload_slots` limits slow
+uploads in the replicas.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ class ProxySlots:
         """Occupy a slot until the request is answered, or until its upload turns out to be slow.
 
         Yields:
-            A function to call once the whole body has arrived; the slot is then kept until the answer.
+            A function to call once the whole body has arrived; the slot is then held until the answer is sent.
         """
         self._occupied += 1
         is_occupied = True

@@ -2,7 +2,7 @@
 
 An upload occupies a slot in the replica until its client has sent all of it. When all slots are occupied and another
 upload arrives, the slowest upload is refused with 429, so slow clients cannot block fast clients, probes or pages, and
-a large file on a fast connection is not refused merely for its size.
+a large file on a fast connection is not refused merely because of its size.
 """
 
 import asyncio

@@ -5,7 +5,7 @@ fill a batch. Ray Serve's own batching closes each batch before waiting for the 
 while the network is busy would become a separate batch. Batches consist of windows rather than whole songs, and songs
 take turns contributing one window each, so long songs do not delay short ones. Each batch uses one classifier, so two
 threads can run two models on the same song at the same time. A batch that runs alone uses the cores of all threads.
-This halves the network's latency for a single client, and the probabilities are the same, bit for bit.
+This halves the network's latency for a single client, and the probabilities are bitwise identical.
 """
 
 import asyncio

@@ -212,7 +212,7 @@ def _type(data: Content) -> Kind:
 
 
 def _renew(process: DecoderProcess) -> DecoderProcess:
-    """Return the process, or a new one if it cannot be reused, for example because the system killed it while idle."""
+    """Return the process, or a new one if it cannot be reused, for example because the system killed it."""
     if not process.is_spent:
         return process
     process.end()

@@ -2,9 +2,9 @@
 
 Decoders are C code that parses untrusted files. A decoder process imports only what decoding needs (20 MB of memory,
 0.3 s) and handles one file at a time. Its environment contains only what it needs to start: no keys and no server
-addresses. The kernel kills it first when memory runs out, its address space is limited, and it kills itself if a file
-takes longer than the client waits. It is replaced after a fixed number of files, so that memory leaks in decoders do
-not accumulate.
+addresses. The kernel kills it first when memory runs out, its address space is limited, and it kills itself if decoding
+a file takes longer than the client waits. It is replaced after a fixed number of files, so that memory leaks in
+decoders do not accumulate.
 
 Samples are sent while the file is being decoded, so neither side holds all of them. The file itself is not sent; the
 process receives its descriptor.
@@ -137,7 +137,7 @@ class DecoderProcess:
             raise (TooLongError if header["is_too_long"] else AudioError)(str(header["refused"]))
 
     def kill(self) -> None:
-        """Kill the process, even while it decodes."""
+        """Kill the process, even while it is decoding."""
         self._process.kill()
 
     def end(self) -> None:

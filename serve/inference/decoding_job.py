@@ -35,7 +35,7 @@ class DecodingJob:
             raise ClientDisconnectedError
 
     def assign(self, process: DecoderProcess | None) -> None:
-        """Set the process that decodes the file, or None when it has finished.
+        """Set the process that decodes the file, or None once it has finished.
 
         Raises:
             ClientDisconnectedError: the request has ended.

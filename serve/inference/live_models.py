@@ -1,8 +1,8 @@
 """The models being served; new versions take over without failing requests.
 
-A thread polls the registry for changed aliases. A new version is loaded while the old version keeps answering, and
-takes over only after passing the self-check that is stored with it. Requests in progress finish with the version they
-started with. If the new version is unavailable or fails, the old version stays in use, and the log, a metric and
+A thread polls the registry for changed aliases. A new version is loaded while the old version keeps answering requests,
+and takes over only after passing the self-check that is stored with it. Requests in progress finish with the version
+they started with. If the new version is unavailable or fails, the old version stays in use, and the log, a metric and
 `/readyz` report the reason. The new version is retried at the next poll if the registry or its file store was
 unreachable, and after `RETRY_SECONDS` if its files are invalid.
 """
@@ -37,7 +37,7 @@ _CHAMPION, _CHALLENGER = "model", "challenger"
 
 @dataclass(frozen=True)
 class LiveModel:
-    """A model being served, with its input drift if its training distribution is stored with it."""
+    """A model being served; its input drift is measured if its training distribution is stored with it."""
 
     fetched: Fetched
     drift: Drift | None
@@ -60,7 +60,7 @@ class LiveModels:
     """The champion and the challenger in one replica.
 
     Args:
-        champion_required: whether the registry must have a champion at the start. Otherwise, it may get one later.
+        champion_required: whether the registry must have a champion at the start; if not, one may be added later.
 
     Attributes:
         errors: for each role, the reason why the version in the registry is not being served.
@@ -91,7 +91,7 @@ class LiveModels:
         """The champion.
 
         Raises:
-            RefusalError: 503 if there is none yet.
+            RefusalError: 503 if no champion is available yet.
         """
         if self._champion:
             return self._champion
@@ -220,7 +220,7 @@ class LiveModels:
             raise
 
     def _former_champions(self) -> list[str]:
-        """Return the URIs of former champions, latest first, or an empty list if the registry does not answer."""
+        """Return the URIs of former champions, latest first, or an empty list if the registry does not respond."""
         try:
             with no_retries():
                 versions = champion.champions_before(self._storage)

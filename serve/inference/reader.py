@@ -28,7 +28,7 @@ class Reader(Protocol[T_co]):
         """Return the result for a PNG.
 
         Raises:
-            ValueError: it cannot be used.
+            ValueError: the PNG cannot be used.
         """
 
     def from_blocks(self, samples: Iterable[NDArray[np.float32]], *, progress: Callable[[], object] = ...) -> T_co:

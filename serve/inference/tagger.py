@@ -1,4 +1,4 @@
-"""Names the tags of songs with the pretrained network, which needs no training."""
+"""Predicts tags of songs with the pretrained network, which needs no training."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -21,7 +21,7 @@ from serve.tag_schema import TagAnswer, TagWindow
 
 
 class Tagger:
-    """A pretrained network and the tags that it names; also a reader for `DecoderPool.read`.
+    """A pretrained network and the tags that it predicts; also a reader for `DecoderPool.read`.
 
     Attributes:
         kind: its features as a kind of input; the answers use the same windows.
@@ -71,7 +71,7 @@ def installed_tagger(folder: Path | None, device: torch.device) -> Tagger | None
     """Return the tagger of the installed pretrained network, or None if it is missing or damaged.
 
     Args:
-        folder: where it is installed; the user's cache if None.
+        folder: folder in which the network is installed; the user's cache if None.
     """
     if not store.is_installed(folder):
         return None

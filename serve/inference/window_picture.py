@@ -19,7 +19,7 @@ def window_levels(
 ) -> tuple[NDArray[np.uint8], int]:
     """Return one window's levels, uint8 (128, 335), and the number of windows in the song.
 
-    At most two windows of samples are held, because the last window may start anywhere in the one before it.
+    At most two windows of samples are kept in memory, because the last window may start anywhere in the previous one.
 
     Args:
         samples: the song in blocks of any length, float32 (N,) at 22 050 Hz.
@@ -28,7 +28,7 @@ def window_levels(
 
     Raises:
         AudioError: the song is shorter than 3 s.
-        ValueError: there is no such window.
+        ValueError: the song has no window with this index.
     """
     number, levels = _of_levels(samples, window) if kind is LEVELS else _of_spans(samples, kind, window)
     if levels is None:

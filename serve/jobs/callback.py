@@ -20,7 +20,7 @@ _TRANSLATED = ipaddress.ip_network("64:ff9b::/96")  # IPv4 addresses written as 
 
 
 class CallbackError(RaygenreError):
-    """A callback is not allowed, or was not delivered; the message says why."""
+    """A callback is not allowed, or was not delivered; the message states the reason."""
 
 
 def check_url(url: str, hosts: Set[str]) -> SplitResult:
@@ -73,7 +73,7 @@ def send(
         context: determines which certificates are trusted; by default, those that the system trusts.
 
     Raises:
-        CallbackError: the URL is not allowed, or the host did not answer with a status from 200 to 299.
+        CallbackError: the URL is not allowed, or the host did not respond with a status from 200 to 299.
     """
     parts = check_url(url, hosts)
     host, port = str(parts.hostname), parts.port or 443

@@ -13,7 +13,7 @@ FILE = "jobs.db"  # in the storage folder
 
 
 class JobStoreError(RaygenreError, RuntimeError):
-    """The jobs database cannot be used; the message says why."""
+    """The jobs database cannot be used; the message states the reason."""
 
 
 _KIND = DatabaseKind(

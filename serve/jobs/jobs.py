@@ -57,7 +57,7 @@ class Jobs:
         """Check that a job can be accepted, before its body is read.
 
         Raises:
-            RefusalError: 422 if the callback is not allowed, 429 or 503 if there is no room.
+            RefusalError: 422 if the callback is not allowed, 429 or 503 if the store is full.
         """
         if callback_url:
             try:
@@ -70,7 +70,7 @@ class Jobs:
         """Store a job and return it.
 
         Raises:
-            RefusalError: 429 or 503 if there is no room.
+            RefusalError: 429 or 503 if the store is full.
         """
         names = [file.name for file in files] if is_form else None
         job = await self._run(lambda: self._create(files, names, callback_url, request_id))
@@ -81,7 +81,7 @@ class Jobs:
         """Return a job.
 
         Raises:
-            RefusalError: 404 if there is none.
+            RefusalError: 404 if the job does not exist.
         """
         row = await self._run(lambda: self._store.get(identity))
         if row is None:
@@ -92,7 +92,7 @@ class Jobs:
         """Delete a job, and stop the work on it.
 
         Raises:
-            RefusalError: 404 if there is none.
+            RefusalError: 404 if the job does not exist.
         """
         if not await self._run(lambda: self._store.delete(identity)):
             raise _missing()

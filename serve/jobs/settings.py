@@ -7,7 +7,7 @@ from pydantic import Field, SecretStr
 from serve.admission.limits import DECODER_GRACE, WAY_OUT, Limits, LimitSettings
 from serve.errors import RefusalError
 
-MIN_DECODE_SPEED = 2.0  # s of audio per s; slower decoders kill themselves. Low, as requests have priority over jobs
+MIN_DECODE_SPEED = 2.0  # s of audio per s; slower decoders kill themselves. Low, since requests have priority
 
 
 class JobSettings(LimitSettings):
@@ -53,7 +53,7 @@ class JobSettings(LimitSettings):
 
 
 class JobLimits(Limits):
-    """The limits on the body and the audio of a job, with messages that name the corresponding settings."""
+    """The limits on a job's body and audio, with messages that name the corresponding settings."""
 
     def body_too_large(self) -> RefusalError:
         limit = f"{self.body_bytes / 1e6:g} MB (RAYGENRE_MOST_JOB_BYTES)"

@@ -2,7 +2,7 @@
 
 A replica claims a job for the duration of a lease and extends the lease while it works. If the replica dies, the lease
 expires and another replica claims the job. Each claim has a token, and only the latest claim may change the job, so a
-job cannot be finished twice if a replica was merely slow.
+job cannot be finished twice if a slow replica loses its lease.
 """
 
 import json
@@ -28,7 +28,7 @@ class FullError(RaygenreError):
     """The store has no room for another job.
 
     Attributes:
-        is_too_many: whether there are too many jobs, rather than too many bytes.
+        is_too_many: whether the number of jobs, rather than their size in bytes, is at its limit.
     """
 
     def __init__(self, *, is_too_many: bool) -> None:
@@ -87,7 +87,7 @@ class JobStore:
         return identity
 
     def check_room(self, size: int, *, max_jobs: int, max_bytes: int) -> None:
-        """Check that there is room for a job of the given size in bytes.
+        """Check that the store has room for a job of the given size in bytes.
 
         Raises:
             FullError: there are too many unfinished jobs, or too many bytes in them.
@@ -123,7 +123,7 @@ class JobStore:
         self._change(update(jobs).where(jobs.c.id == job).values(due_at=self._now, expires_at=None))
 
     def get(self, job: str) -> Row[Any] | None:
-        """Return the row of a job; None if there is none."""
+        """Return the row of a job; None if the job does not exist."""
         with self._database.transaction() as connection:
             return connection.execute(select(jobs).where(jobs.c.id == job, jobs.c.state != _DELETED)).one_or_none()
 
@@ -144,10 +144,10 @@ class JobStore:
             self.delete(job)
 
     def claim(self, lease: float, *, finished: bool = False) -> Claim | None:
-        """Claim, for `lease` s, the job that has waited longest; return None if there is none.
+        """Claim the job that has waited longest, for `lease` s; return None if no job is due.
 
         Args:
-            finished: claim a finished job whose callback is due, rather than a job to work on.
+            finished: claim a finished job whose callback is due, instead of a job to process.
         """
         state = jobs.c.state.in_(FINISHED) if finished else jobs.c.state.not_in(FINISHED)
         due = select(jobs).where(state, jobs.c.due_at <= self._now).order_by(jobs.c.due_at).limit(1)
@@ -180,7 +180,7 @@ class JobStore:
         """Release a job, so that it can be claimed again after `delay` s.
 
         Args:
-            uncount: do not count this attempt, because the reason for stopping is not the job.
+            uncount: do not count this attempt, because the job is not the reason for stopping.
         """
         changes: dict[str, Any] = {"token": "", "due_at": self._now + delay}
         column = jobs.c.callback_attempts if claim.callback else jobs.c.attempts

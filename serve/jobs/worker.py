@@ -29,7 +29,7 @@ MAX_CALLBACK_ATTEMPTS = 8  # spread over 20 minutes, as the delay doubles
 
 
 class _Progress:
-    """How much of a job is done.
+    """The progress of a job.
 
     Attributes:
         seconds: decoded audio, in s.
@@ -49,13 +49,13 @@ class Worker:
     """One replica's work on jobs.
 
     Each job has its own decoder process, so it does not occupy the decoders that serve requests. Its windows share the
-    network's batches with those of requests.
+    network's batches with the windows of requests.
 
     Args:
         render: function that returns a finished job's JSON given its id, or None if the job was deleted.
 
     Attributes:
-        created: set this when a job has been created, so that it starts at once.
+        created: event to set when a job has been created, so that the job starts at once.
     """
 
     def __init__(

@@ -6,8 +6,9 @@ another HAProxy, which takes over from the previous one. Here, Ray runs `haproxy
 The module changes the configuration (`adapt`), starts `haproxy_guard.py`, and then becomes HAProxy, with the same
 process id. It runs before every start of HAProxy, so it imports only Python's standard library.
 
-If Ray's actor that manages HAProxy is killed, HAProxy keeps answering. The actor's successor first starts an HAProxy
-that has no replicas yet and therefore does not listen. The next one takes over from the HAProxy that was left behind.
+If Ray's actor that manages HAProxy is killed, HAProxy keeps handling requests. The actor's successor first starts an
+HAProxy that has no replicas yet and therefore does not listen. The next HAProxy takes over from the one that was left
+behind.
 """
 
 import os
@@ -42,17 +43,17 @@ class TemplateError(Exception):
 
 
 def adapt(configuration: str) -> str:
-    """Return Ray's configuration of HAProxy with these changes.
+    """Return Ray's HAProxy configuration with the following changes.
 
     - HAProxy listens on the endpoint's port only, not on all addresses for statistics and metrics. Only this user may
       use its admin socket.
-    - HAProxy's own errors are problem details, as described in serve/errors.py, and 503 rather than 500 if there is no
-      replica. An X-Request-ID that is unsafe to log is replaced.
+    - HAProxy's own errors are problem details, as described in serve/errors.py, and have the status 503 rather than 500
+      if no replica is available. An X-Request-ID that is unsafe to log is replaced.
     - After an error, the client's connection is closed, because the body may not have been read completely.
     - A client has `HEADER_SECONDS` to send the headers of a request.
     - HAProxy does not listen while there is no application.
     - If the connection to a replica is lost during a GET, the request is sent to another replica.
-    - It connects to replicas at the address on which they listen, which is the endpoint's address.
+    - HAProxy connects to replicas at the address on which they listen, which is the endpoint's address.
     - No log with clients' addresses is sent to port 514.
 
     Raises:
@@ -103,10 +104,10 @@ def main() -> None:
 
 
 def take_over(left_behind: list[str], arguments: list[str], configuration: str) -> None:
-    """Let the first HAProxy that listens take over the port from those whose manager was killed.
+    """Let the first HAProxy that listens take over the port from HAProxy processes whose manager was killed.
 
-    The port is handed over through the admin socket. The first HAProxy of the new manager, which does not listen, takes
-    the path of that socket, so the socket is kept under another name until then.
+    The port is handed over through the admin socket. The first HAProxy of the new manager, which does not listen,
+    occupies the path of that socket, so the socket is kept under another name until then.
     """
     found = re.search(r"^ +stats socket (\S+)", configuration, re.MULTILINE)
     assert found

@@ -1,6 +1,6 @@
 """The address that Ray Serve listens on.
 
-Ray passes the address to neither the application builder nor the replicas, and `serve run` calls the builder before it
+Ray does not pass the address to the application builder or the replicas, and `serve run` calls the builder before it
 starts Ray Serve. The builder can therefore check the address and report errors early only if Ray Serve is already
 running. Each replica checks the address again before it accepts requests.
 """

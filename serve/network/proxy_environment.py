@@ -1,7 +1,7 @@
 """Environment variables that configure Ray Serve's processes, including HAProxy.
 
-`serve run serve.app:app` sets them for the cluster that it starts. For `serve run FILE`, or for a cluster that is
-already running, that would be too late. In these cases, set them in the environment of the command that starts Ray,
+`serve run serve.app:app` sets them for the cluster that it starts. For `serve run FILE`, or if the cluster is already
+running, this would be too late. In these cases, set the variables in the environment of the command that starts Ray,
 together with `RAYGENRE_QUEUE_LENGTH` and `RAYGENRE_RETRY_AFTER` if you change these settings:
     env $(python -m serve.network.proxy_environment) serve run serve/public.yaml
 """
@@ -25,7 +25,7 @@ DEFAULTS = {
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "3",
     # The application runs in the event loop that reads the requests, so bodies need not be copied between threads.
     "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
-    # By default, glibc keeps freed memory in up to eight arenas per core, 50 MB per replica; two are just as fast.
+    # By default, glibc keeps freed memory in up to eight arenas per core, 50 MB per replica; two are equally fast.
     "MALLOC_ARENA_MAX": "2",
     # A proxy that fails three health checks in a row is restarted. A dead proxy fails them immediately, so the period
     # determines how long requests go unanswered; the timeout applies to proxies that are alive but busy.

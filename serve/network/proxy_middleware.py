@@ -7,8 +7,8 @@ It does three things:
 - Refuses requests beyond the proxy's limit before their bodies are read (see `serve.admission.proxy_slots`). Requests
   without a body, such as probes, always pass.
 
-Ray's proxies, and also the replicas if HAProxy is used, import `middlewares` from the path in `proxy_environment.py`,
-so this project must be installed on every node that runs a proxy.
+Ray's proxies (and the replicas, if HAProxy is used) import `middlewares` from the path in `proxy_environment.py`, so
+this project must be installed on every node that runs a proxy.
 """
 
 import os

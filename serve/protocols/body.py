@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 class Classify(Protocol):
-    """Answers a request of any protocol under the endpoint's limits."""
+    """Answers a request of any protocol within the endpoint's limits."""
 
     def __call__(
         self, request: Request, parse: Callable[[bytes], tuple[T, Sequence[Input]]], *, version: str = ""
@@ -64,7 +64,7 @@ def decode_files(texts: Sequence[str], limits: Limits) -> list[UploadedFile]:
     """Decode files from base64; line breaks are ignored.
 
     Raises:
-        RefusalError: 400 if there is no text, or a text is not base64, 413 if there are too many.
+        RefusalError: 400 if `texts` is empty or a text is not base64, 413 if there are too many texts.
     """
     check_number(len(texts), limits)
     return [UploadedFile("", _decode(text, number)) for number, text in enumerate(texts, 1)]
@@ -74,7 +74,7 @@ def check_size(size: int, limits: Limits) -> None:
     """Check the size of a body in bytes.
 
     Raises:
-        RefusalError: 413 if it is too large.
+        RefusalError: 413 if the body is too large.
     """
     if size > MAX_BYTES:
         detail = f"the body is larger than this protocol's limit of {MAX_BYTES / 1e6:g} MB"
@@ -85,7 +85,7 @@ def check_number(inputs: int, limits: Limits) -> None:
     """Check the number of inputs in a request.
 
     Raises:
-        RefusalError: 400 if there are none, 413 if there are too many.
+        RefusalError: 400 if there are no inputs, 413 if there are too many.
     """
     if not inputs:
         raise malformed("the request has no files")

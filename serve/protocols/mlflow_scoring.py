@@ -56,7 +56,7 @@ class Split(BaseModel):
         """Return the column of files.
 
         Raises:
-            ValueError: there is no such column, or a row has no text in it.
+            ValueError: the column is missing, or one of its values is not a string.
         """
         if COLUMN not in self.columns:
             raise ValueError(f"dataframe_split has no column `{COLUMN}`")

@@ -103,7 +103,7 @@ def wanted_outputs(request: InferRequest) -> list[WantedOutput]:
     """Return the outputs that a client wants, in the requested order.
 
     Raises:
-        RefusalError: 400 if there is no such output.
+        RefusalError: 400 if a requested output does not exist.
     """
     is_binary = request.parameters.get("binary_data_output") is True
     if not request.outputs:
@@ -194,7 +194,7 @@ def _values(name: str, answers: Sequence[Answer]) -> list[str] | NDArray[np.floa
         return np.array([answer.confidence for answer in answers], np.float32)
     if name == "uncertain":
         return np.array([answer.uncertain for answer in answers])
-    # Two models answer if the challenger fails on a file; a genre that a model lacks has probability 0.
+    # Two models answer if the challenger fails on a file; a genre missing from a model has probability 0.
     genres = list(dict.fromkeys(genre for answer in answers for genre in answer.probabilities))
     if name == "genres":
         return genres

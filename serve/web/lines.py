@@ -1,7 +1,7 @@
 """Answers as lines of JSON: one line per window, then the whole answer.
 
 A client that accepts lines (`application/x-ndjson`) gets each line as soon as its window is classified. An error before
-the first line gets an ordinary error response. A later error becomes the last line, with the fields of a problem,
+the first line results in an ordinary error response. A later error becomes the last line, with the fields of a problem,
 because the status has already been sent.
 """
 
@@ -23,7 +23,7 @@ MEDIA_TYPE = "application/x-ndjson"
 
 
 def accepts_lines(request: Request) -> bool:
-    """Whether the client's `Accept` header prefers lines to a JSON object."""
+    """Return whether the client's `Accept` header prefers lines to a JSON object."""
     qualities = {"application/json": 0.0, MEDIA_TYPE: 0.0}
     for entry in request.headers.get("accept", "").lower().split(","):
         media_type, *parameters = (part.strip() for part in entry.split(";"))
@@ -51,7 +51,7 @@ class LineResponse(StreamingResponse):
         """Wait for the first piece, and return the response that starts with it.
 
         Raises:
-            RefusalError, Exception: there is none, as for `Stream.next`.
+            RefusalError, Exception: the first piece failed; see `Stream.next`.
         """
         try:
             return cls(stream, await stream.next(), request)
@@ -107,7 +107,7 @@ class LineResponse(StreamingResponse):
 
 
 def _quality(parameters: list[str]) -> float:
-    """Return the `q` among the parameters of a media range; 1 if there is none, 0 if it is not a number."""
+    """Return the `q` among the parameters of a media range; 1 if it is missing, 0 if it is not a number."""
     for parameter in parameters:
         name, _, value = parameter.partition("=")
         if name.strip() == "q":

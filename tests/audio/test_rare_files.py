@@ -1,4 +1,4 @@
-"""Rare and damaged files decode as in media players, or are refused with the right reason."""
+"""Rare and damaged files decode as in media players, or are refused with the correct reason."""
 
 import io
 import struct

@@ -1,4 +1,4 @@
-"""Tags are read the same way from every format; the tests create the files with mutagen and FFmpeg."""
+"""Tags are read correctly from every format, in files made with mutagen and FFmpeg."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A batch on a cluster that loses a node and gains another predicts each song once."""
+"""A batch predicts each song exactly once if its cluster loses a node and gains another."""
 
 import json
 import subprocess

@@ -44,7 +44,7 @@ def expected(classifier: Classifier, music: Path) -> dict[str, SongResult]:
 
 
 def check_rows(table: pd.DataFrame, results: dict[str, SongResult]) -> None:
-    """Check that rows have exactly the results of a prediction on one machine."""
+    """Check that rows contain exactly the results of a prediction on one machine."""
     assert set(table["path"]) == results.keys()
     for path, group in table.groupby("path"):
         result = results[str(path)]
@@ -94,7 +94,7 @@ def test_decoding_and_classifying_in_two_stages(classifier: Classifier, music: P
 
 @dataclass(frozen=True)
 class Crash(Predict):
-    """Kills the process that reads a file with this name, as a crash in FFmpeg would."""
+    """Kills the process that reads a file with this name, as a crash in FFmpeg would do."""
 
     name: str = "short.wav"
 

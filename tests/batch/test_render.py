@@ -1,4 +1,7 @@
-"""Rendering on a Ray cluster gives the same images as on one machine; for folders, see tests/cli/test_cluster.py."""
+"""Rendering on a Ray cluster produces the same images as rendering on one machine.
+
+Rendering of folders is tested in tests/cli/test_cluster.py.
+"""
 
 import os
 from pathlib import Path

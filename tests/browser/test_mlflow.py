@@ -65,7 +65,7 @@ def shown(tracks: Dataset, ray_cluster: None, tmp_path_factory: pytest.TempPathF
         storage.studies.folder, tracks, "spring", trials=TRIALS, epochs=EPOCHS, top_k=FINALISTS, scheduler="asha"
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["experiments/tune.py"])  # MLflow records it as the runs' source
+        patch.setattr(sys, "argv", ["experiments/tune.py"])  # MLflow records this path as the runs' source
         outcome = tune.run(ledger, tracks, storage, resources=Resources(1, 0), promote=True, display=TextDisplay())
     yield shown_of(storage, ledger, outcome.version)
     server.kill()

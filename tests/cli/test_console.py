@@ -1,6 +1,6 @@
 """The commands' exit codes and error messages.
 
-User errors are one line on stderr, Ctrl-C exits with 130, and bugs print a traceback.
+User errors print one line to stderr, Ctrl-C exits with status 130, and bugs print a traceback.
 """
 
 import ast

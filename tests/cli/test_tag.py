@@ -31,7 +31,7 @@ def certain(model: str, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def music(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the current folder, whose subfolder `music` has two songs, one of them with a genre."""
+    """Return the current folder, whose subfolder `music` contains two songs, one of them with a genre."""
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "music"
     folder.mkdir()

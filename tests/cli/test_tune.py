@@ -1,6 +1,6 @@
 """`raygenre tune` and `experiments/tune.py`: errors and printed text.
 
-Whole searches are in tests/workflows and tests/faults.
+Complete searches are tested in tests/workflows and tests/faults.
 """
 
 import inspect

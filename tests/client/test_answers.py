@@ -1,4 +1,4 @@
-"""The client's types have the fields of the endpoint's OpenAPI document."""
+"""The client's types have the same fields as the endpoint's OpenAPI document."""
 
 import json
 from typing import Any

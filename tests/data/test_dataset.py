@@ -25,7 +25,7 @@ Levels = NDArray[np.uint8]
 
 
 class Calls:
-    """A progress callback that records its calls. It is not called when levels are loaded from the cache."""
+    """A progress callback that records its calls. The callback is not called when levels are loaded from the cache."""
 
     def __init__(self) -> None:
         self.made: list[tuple[int, int]] = []
@@ -35,7 +35,7 @@ class Calls:
 
 
 def pattern(number: int) -> Levels:
-    """Return levels that differ for every number."""
+    """Return levels that are different for each number."""
     levels = np.zeros((128, 333), dtype=np.uint8)
     levels[number % 128] = 1 + number // 128
     return levels
@@ -335,7 +335,7 @@ def test_unusable_folders_are_rejected(tmp_path: Path) -> None:
 
 
 def digest_after(change: str, tmp_path: Path) -> str:
-    """Create three images whose names lack their genres, apply a change, and return the dataset's digest."""
+    """Create three images whose names do not contain their genres, apply a change, and return the dataset's digest."""
     root = tmp_path / change
     for number, name in enumerate(("blues/one", "jazz/three", "jazz/two")):
         (root / name).parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""A folder's files are sorted into music, known clutter, and files left out for a stated reason."""
+"""A folder's files are sorted into music, known clutter, and files excluded for a reason."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""Random and given splits are stratified, reproducible and free of leaks."""
+"""Random and predefined splits are stratified, reproducible and free of leaks."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -162,7 +162,7 @@ def test_duplicates_stay_on_one_side(seed: int, folds: int) -> None:
 def test_folds_with_duplicates_are_nearly_stratified(seed: int, folds: int) -> None:
     split = random_split(WITH_COPIES, seed=seed, folds=folds, validation=0.2, duplicates=DUPLICATES)
     total = counts(split.train)
-    for fold in split.folds:  # a small fold may not have enough room left for a recording of three tracks
+    for fold in split.folds:  # a small fold may not have enough room for a recording with three tracks
         assert all(abs(n - total[genre] / folds) < 2 for genre, n in counts(fold.validation).items())
 
 

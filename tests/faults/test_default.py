@@ -22,7 +22,7 @@ OWN_NETWORK = ["unshare", "--map-root-user", "--net", "--pid", "--fork", "--kill
 
 
 def copy_of_the_project(folder: Path) -> None:
-    """Copy the files under version control, and link to this environment's packages."""
+    """Copy all files under version control, and create a link to this environment's packages."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
     for name in filter(None, listed.stdout.split("\0")):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -49,7 +49,7 @@ def test_the_quick_start_ends_with_an_answer(tmp_path: Path) -> None:
         curl --fail --silent --retry 300 --retry-delay 1 --retry-all-errors --output ready.json localhost:8000/readyz
         {request.strip()} > answer.json
     """
-    # Without the variables that earlier endpoints in this process set for Ray: the copy starts its own HAProxy.
+    # Remove the variables that earlier endpoints in this process set for Ray, because the copy starts its own HAProxy.
     others = ("VIRTUAL_ENV", "RAY_SERVE_", "RAYGENRE_")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(others)}
     result = subprocess.run(

@@ -50,7 +50,7 @@ def test_ctrl_c_stops_the_driver_and_prints_how_to_resume(driver: Driver) -> Non
 
 
 def test_kills_lose_nothing(tmp_path: Path, tracks_folder: Path) -> None:
-    """Workers and drivers are killed alternately at random times; only the interrupted epoch is trained twice."""
+    """Workers and drivers are killed alternately at random times; only interrupted epochs are trained twice."""
     generator = random.Random(0)
     driver = Driver(tmp_path / "results", tracks_folder, trials=6, epochs=6, concurrent=2)
     try:

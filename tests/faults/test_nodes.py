@@ -1,4 +1,4 @@
-"""If a cluster node dies during a search, its trials continue elsewhere from their last epoch."""
+"""If a node dies during a search, its trials continue on other nodes from their last epoch."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""If Ctrl-C interrupts `raygenre predict`, its results are kept, and the same command continues."""
+"""If Ctrl-C ends `raygenre predict`, its results are kept, and the same command resumes."""
 
 import os
 import re

@@ -1,6 +1,6 @@
 """Nothing is lost if MLflow is unreachable for a whole search or the driver is killed.
 
-No trial fails either. tests/servers/test_team.py covers a server that restarts while a driver is running.
+No trials fail either. tests/servers/test_team.py covers a server that restarts while a driver is running.
 """
 
 import sqlite3

@@ -19,7 +19,7 @@ def main(root: str, uri: str, version: str, data: str, barrier: str, processes: 
     fetched = versions.fetch(storage, f"models:/raygenre/{version}")
 
     def load_at_barrier() -> Dataset:
-        """Load the data set, then wait until every process has read the champion, so that none decides before that."""
+        """Load the data set, then wait until every process has read the champion, so that none decides too early."""
         dataset = load(Path(data), cache=storage.cache)
         (Path(barrier) / version).touch()
         deadline = time.monotonic() + 200

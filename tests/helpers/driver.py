@@ -42,7 +42,8 @@ class Driver:
     Attributes:
         storage: folder for the study, runs and models.
         trials, epochs: number of trials and epochs in the search.
-        concurrent: number of concurrent trials. Each needs a worker, which takes several seconds to import its modules.
+        concurrent: number of concurrent trials. Each trial needs a worker, which takes several seconds to import its
+            modules.
         options: command-line options for every call, whether it starts or resumes the study.
         new: command-line options for the call that starts the study.
     """
@@ -60,7 +61,7 @@ class Driver:
     ) -> None:
         self.storage = storage
         self.trials, self.epochs = trials, epochs
-        # So few tracks and epochs may give a model no better than chance, which only the user can promote.
+        # With so few tracks and epochs, the model may be no better than chance, and then only the user can promote it.
         self._place = ["--promote", "--storage", str(storage), "--max-concurrent", str(concurrent), *options]
         self._new = [
             "--data", str(data), "--study", STUDY, "--trials", str(trials), "--epochs", str(epochs),
@@ -113,7 +114,7 @@ class Driver:
         assert self._process
         for pid in titled("ray::"):
             with suppress(ProcessLookupError, FileNotFoundError):
-                # A worker that is not training yet is spared, because Ray Tune would then mark its trial as failed.
+                # Workers that are not training yet are not killed, because Ray Tune would mark their trials as failed.
                 if ".train" in Path(f"/proc/{pid}/cmdline").read_text() and os.getsid(pid) == self._process.pid:
                     os.kill(pid, signal.SIGKILL)
                     return True
@@ -136,7 +137,7 @@ class Driver:
             return None
 
     def epochs_done(self) -> int:
-        """Return the total number of epochs in the ledger over all trials."""
+        """Return the total number of epochs of all trials in the ledger."""
         return sum(len(trial.intermediate_values) for trial in self.ledger())
 
     def wait_for_epochs(self, epochs: int, timeout: float = 600) -> None:
@@ -147,7 +148,7 @@ class Driver:
             time.sleep(0.2)
 
     def check_all_is_there(self) -> None:
-        """Check that the study and MLflow contain each run once and finished, without missing or duplicated metrics."""
+        """Check that the study and MLflow have each run once, finished, without missing or duplicate metrics."""
         trials = self.ledger()
         assert [trial.state for trial in trials] == [TrialState.COMPLETE] * self.trials
         all_epochs = list(range(1, self.epochs + 1))
@@ -170,7 +171,7 @@ class Driver:
                 assert len(client.list_artifacts(run.info.run_id)) >= 2
 
     def runs(self, role: str = "%") -> list[Run]:
-        """Return the study's runs. The server may also have runs of other studies with the same name."""
+        """Return the study's runs. The server may also contain runs of other studies with the same name."""
         study = self._study()
         assert study
         server = self.server()
@@ -196,7 +197,7 @@ class Driver:
 
 @cache
 def script() -> dict[str, Any]:
-    """Return the script's namespace; this imports everything that the command needs."""
+    """Return the script's namespace; loading it imports everything that the command needs."""
     importlib.import_module("raygenre.cli.tune_run")
     return runpy.run_path(str(SCRIPT))
 

@@ -163,7 +163,7 @@ def resident() -> float:
 
 
 def in_status(name: str) -> float:
-    """Return a memory entry from this process's /proc status, in MiB."""
+    """Return a memory field of this process's /proc status, in MiB."""
     return int(Path("/proc/self/status").read_text().split(f"{name}:")[1].split()[0]) / 1024
 
 

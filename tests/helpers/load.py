@@ -1,6 +1,7 @@
-"""Generates load on an endpoint, at a steady rate or as fast as several clients can send.
+"""Generates load on an endpoint, at a constant rate or as fast as several clients can.
 
-Each request has its own connection. A request is a path and the file to POST to it; None instead of a file means GET.
+Each request has its own connection. A request is a path and the file to POST to it; if the file is None, the request is
+a GET.
 """
 
 import http.client

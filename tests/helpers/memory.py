@@ -48,7 +48,7 @@ def _resident(application: str) -> float:
 
 
 def _titled(title: str) -> list[int]:
-    """Return the ids of matching processes in this test's own cluster, as other clusters may be running."""
+    """Return the ids of matching processes in this test's own cluster, because other clusters may be running."""
     pids = processes.titled(title, os.getpid())
     assert pids, f"no process {title} is running"
     return pids

@@ -1,4 +1,4 @@
-"""A small network like MSD_musicnn: its features, a TensorFlow checkpoint, and a naive evaluation.
+"""A small version of MSD_musicnn: features, TensorFlow checkpoint, and a naive evaluation.
 
 Its weights are random, since the real ones are not part of this project.
 """

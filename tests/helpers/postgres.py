@@ -1,4 +1,4 @@
-"""A PostgreSQL server for tests. It needs the system package: `apt-get install postgresql`."""
+"""A PostgreSQL server for tests. Requires a system package: `apt-get install postgresql`."""
 
 import os
 import pwd

@@ -1,4 +1,4 @@
-"""Send requests as raw bytes on a socket, in pieces and with pauses, as no HTTP client would send them."""
+"""Send requests as raw bytes on a socket, in pieces and with pauses, unlike HTTP clients."""
 
 import http.client
 import select

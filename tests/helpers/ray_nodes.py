@@ -41,7 +41,7 @@ class RayNodes:
             "RAY_DISABLE_IMPORT_WARNING": "1",
         }
         self._variables.pop("RAY_ADDRESS", None)
-        # The package is not installed on the nodes, so it has to come with the job.
+        # Simulates nodes without the package, so the job must upload it.
         missing = self._folder / "missing" / "raygenre"
         missing.mkdir(parents=True)
         (missing / "__init__.py").write_text("raise ModuleNotFoundError(\"No module named 'raygenre'\")\n")

@@ -1,4 +1,4 @@
-"""Realistic files with their expected outcomes: many formats, odd starts, wrong names, damage."""
+"""Realistic files and expected outcomes: many formats, odd beginnings, wrong names, damage."""
 
 import io
 import struct

@@ -3,8 +3,8 @@
 Run from the project's folder on a storage with one search, which is then added to the file:
     .venv/bin/python -m tests.helpers.record_timings NAME FOLDER
 
-The times come from the search's runs in MLflow. The runs of repeats and the final training are logged only when they
-end, so the checks of their training states are derived from their epoch durations.
+The times come from the search's runs in MLflow. Repeats and the final training are logged to MLflow only when they end.
+What polls of their training states would have shown is therefore computed from the epoch durations.
 """
 
 import json
@@ -46,7 +46,7 @@ def _record(name: str, root: Path) -> None:
 
 
 def _observed(ledger: Ledger, client: MlflowClient, slots: int) -> tuple[Observed, float]:
-    """Return what was observed of a search, and when it ended; times are in s since the start of its run."""
+    """Return the observations of a search, and when it ended; times are in s since the start of its run."""
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     runs = {str(run.info.run_name): run for run in client.search_runs(experiments)}
     zero = runs[ledger.name].info.start_time
@@ -93,7 +93,7 @@ def _observed(ledger: Ledger, client: MlflowClient, slots: int) -> tuple[Observe
 
 
 def _checks(started: float, ended: float, seconds: list[float]) -> tuple[tuple[float, int], ...]:
-    """Return what regular checks of a training state would find, given the end and the epoch durations."""
+    """Return what regular polls of a training state would have shown, given the end and the epoch durations."""
     ends = [ended - sum(seconds[epoch:]) for epoch in range(1, len(seconds))]
     counts = [(round(at, 2), sum(end <= at for end in ends)) for at in np.arange(started, ended, POLL).tolist()]
     return tuple(after for before, after in pairwise(counts) if after[1] > before[1])

@@ -1,4 +1,4 @@
-"""A real HTTP server that gives scripted answers, for client tests."""
+"""A real HTTP server that sends scripted responses, for client tests."""
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer: status, headers, and the chunks of the body.
+    """A scripted response: status, headers, and the chunks of the body.
 
     Attributes:
         is_cut: whether the connection is closed before the body is complete.
@@ -23,7 +23,7 @@ class Reply:
     before: Callable[[], object] = bool
 
 
-HANG_UP = Reply(0)  # closes the connection without an answer
+HANG_UP = Reply(0)  # closes the connection without a response
 
 
 @dataclass
@@ -46,7 +46,7 @@ class ScriptedServer:
 
 @contextmanager
 def scripted(*replies: Reply) -> Iterator[ScriptedServer]:
-    """Run a server that gives these answers, one per request; the last one is repeated."""
+    """Run a server that sends these answers, one per request, and then repeats the last one."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

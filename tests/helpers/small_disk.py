@@ -30,7 +30,7 @@ def fill(driver: Driver, disk: Path) -> None:
 
 
 def make_read_only(driver: Driver) -> None:
-    # The whole disk cannot be made read-only, because files elsewhere on it are open for writing.
+    # The whole disk cannot be made read-only, because other files on it are open for writing.
     states = str(driver.storage / "studies" / STUDY / "trials")
     mount("--bind", states, states)
     mount("-o", "remount,bind,ro", states)

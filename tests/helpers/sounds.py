@@ -35,7 +35,7 @@ def stereo(left: Samples, right: Samples) -> Samples:
 
 def encode(samples: Samples, container: str = "wav", codec: str = "pcm_s16le", *, rate: int = 22_050) -> bytes:
     """Return the bytes of an audio file; `container` and `codec` are FFmpeg's names."""
-    if codec == "libvorbis":  # PyAV lacks this format, but libsndfile has it
+    if codec == "libvorbis":  # PyAV does not support this format, but libsndfile does
         buffer = io.BytesIO()
         soundfile.write(buffer, samples, rate, format=container.upper(), subtype="VORBIS")
         return buffer.getvalue()

@@ -8,7 +8,7 @@ import av
 from tests.helpers.sounds import encode, tone
 
 FORMATS = {
-    # Suffix: FFmpeg's names of container and encoder, sample rate in Hz.
+    # Suffix: FFmpeg's names for the container and the encoder, sample rate in Hz.
     ".mp3": ("mp3", "libmp3lame", 44_100),
     ".flac": ("flac", "flac", 44_100),
     ".m4a": ("ipod", "aac", 44_100),

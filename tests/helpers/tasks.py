@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def half(number: int) -> int:
-    """Return half of an even number. Odd numbers raise an error, except that 13 crashes the process and 17 exits it."""
+    """Return half of an even number. Odd numbers raise an error, except that 13 crashes the process and 17 ends it."""
     if number == 13:
         os.kill(os.getpid(), signal.SIGSEGV)
     if number == 17:

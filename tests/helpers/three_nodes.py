@@ -33,7 +33,7 @@ from tests.helpers.serving import new_storage
 
 PORT = 8000
 RATE, NUMBER, MOST_FAILED = 50, 2000, 3
-ATTEMPTS = 2  # requests in progress are lost; a machine that is busy with other work has more of them
+ATTEMPTS = 2  # requests in progress are lost; more of them if the machine is busy with other work
 REPLICAS = 3
 
 

@@ -1,4 +1,4 @@
-"""Search timings recorded by `tests.helpers.record_timings`, and what was observed by any given time."""
+"""Search timings from `tests.helpers.record_timings`, and the observations up to any time."""
 
 import json
 from dataclasses import replace
@@ -11,7 +11,7 @@ TIMINGS = Path(__file__).parents[1] / "search" / "trials" / "timings.json"
 
 
 def read() -> dict[str, tuple[Work, Observed, float]]:
-    """Return the recorded searches by name: their work, what was observed, and when they ended."""
+    """Return the recorded searches by name: their work, their observations, and when they ended."""
     return {name: _from_dict(search) for name, search in json.loads(TIMINGS.read_text()).items()}
 
 

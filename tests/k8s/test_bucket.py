@@ -1,4 +1,4 @@
-"""A search with its studies in a bucket gets its data as described in docs/kubernetes/searches.md."""
+"""A search with studies in a bucket loads its data as docs/kubernetes/searches.md describes."""
 
 import shutil
 from pathlib import Path

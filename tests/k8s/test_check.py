@@ -1,6 +1,6 @@
-"""The manifests pass the check, and each planted mistake is reported with its own message.
+"""The manifests pass the check, and each injected mistake is reported with its own message.
 
-Each file in `mistakes/` names an object of an overlay, a change to it, and the message that must be reported. The
+Each file in `mistakes/` specifies an object of an overlay, a change to it, and the message that must be reported. The
 overlay includes its components unless the file specifies `alone`.
 """
 
@@ -91,7 +91,7 @@ def test_each_mistake_has_its_own_message() -> None:
 
 @pytest.mark.parametrize("overlay", COMBINATIONS)
 def test_one_misspelt_label_is_few_lines(overlay: str) -> None:
-    """There is one line for the label of a pod or selector, instead of one for each connection that it breaks."""
+    """A misspelt label of a pod or selector is reported once, not once for each connection that it breaks."""
     for number, resource in enumerate(whole(overlay)):
         for path in labels(resource.get("spec")):
             resources = copy.deepcopy(whole(overlay))

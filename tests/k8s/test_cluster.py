@@ -1,8 +1,8 @@
 """Tests on a real cluster with the operator: apply twice, upgrade, drain a zone, remove, two teams.
 
 The tests run if KUBECONFIG is set. They install `prod` in their own namespaces. Its pods must become ready, so nodes
-need the image, unless their kubelets only pretend to run pods. A zone is cordoned and drained of endpoints for a while,
-unless it runs an endpoint from another namespace.
+need the image, unless their kubelets only pretend to run pods. A zone is temporarily cordoned and drained of endpoint
+pods, unless it runs an endpoint from another namespace.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Required parts of the overlays; `k8s.check` finds wrong parts but not deleted ones."""
+"""Required parts of the overlays; `k8s.check` finds incorrect parts but not missing parts."""
 
 from typing import Any
 

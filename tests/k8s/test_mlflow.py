@@ -92,7 +92,7 @@ def test_mlflow_on_one_volume_authenticates_users(tmp_path: Path) -> None:
 
 
 def test_passwords_of_mlflow_are_changed(tmp_path: Path) -> None:
-    """With the commands in docs/kubernetes/secrets.md: users' passwords via the server, the other in the database."""
+    """Uses the commands in docs/kubernetes/secrets.md, which change passwords via the server and in the database."""
     [path] = re.findall(r"localhost:5000(/api\S+users/update-password)", page("secrets").read_text())
     with mlflow("dev", tmp_path, {}) as uri:
         make_users(uri)
@@ -110,7 +110,7 @@ def test_passwords_of_mlflow_are_changed(tmp_path: Path) -> None:
 
 
 def in_container(folder: Path, uri: str, path: Path, part: str, old: str = "", new: str = "", **settings: str) -> None:
-    """Run a page's command for MLflow's container that contains a text, with part of it replaced."""
+    """Run the command for MLflow's container on a page that contains `part`, after replacing `old` with `new`."""
     prefix = "kubectl -n raygenre exec deployment/mlflow -- "
     [command] = [one.removeprefix(prefix) for one in steps(path, prefix) if part in one]
     environment = {
@@ -136,7 +136,7 @@ def test_mlflow_in_postgres_is_backed_up_and_restored(tmp_path: Path) -> None:
         environment = os.environ | variables
 
         def content() -> list[str]:
-            """Return all rows; the schema is left out, because its dump differs after a restore."""
+            """Return all rows without the schema, because a dump of the schema differs after a restore."""
             command = [str(postgres.program("pg_dump")), "--data-only", "mlflow"]
             dumped = subprocess.check_output(command, env=environment, text=True)
             return sorted(line for line in dumped.splitlines() if "restrict " not in line)  # with a random key

@@ -26,7 +26,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def shown(project: Path, path: Path, overlay: str, number: int = 0) -> list[Resource]:
-    """Render an overlay shown on a page; `number` selects one of several with the same name."""
+    """Render an overlay shown on a page; `number` selects one of several overlays with the same name."""
     file = f"k8s/overlays/{overlay}/kustomization.yaml"
     return render(project, file, examples(path)[file][number])
 
@@ -106,7 +106,7 @@ def test_people_who_run_searches_may_do_what_the_pages_say(project: Path) -> Non
 
 
 def test_an_administrator_of_a_namespace_can_apply_their_part(project: Path) -> None:
-    """The built-in role `admin` has rights for these kinds, and the component's ClusterRole for Ray's kinds."""
+    """The built-in role `admin` grants rights for these kinds, and the component's ClusterRole for Ray's kinds."""
     [command] = steps(page("teams"), "kubectl apply ")
     [values] = re.findall(r"component in \(([a-z,]+)\)", command)
     overlay = shown(project, page("teams"), "team-a", 1)

@@ -54,7 +54,7 @@ def values(server: ApiServer, name: str) -> dict[str, str]:
 
 
 def run(server: ApiServer, folder: Path, *commands: str) -> str:
-    """Run the page's commands and return the requests of the other programs."""
+    """Run the page's commands, and return the requests made by programs other than kubectl."""
     (folder / "requests").touch()
     with running(folder, server) as config:
         settings = os.environ | {"KUBECONFIG": str(config), "KUBECACHEDIR": str(folder)}
@@ -79,7 +79,7 @@ def test_keys_are_rotated_without_a_gap(server: ApiServer, tmp_path: Path) -> No
 
 @pytest.mark.integration
 def test_every_other_secret_is_replaced_with_all_its_keys(server: ApiServer, tmp_path: Path) -> None:
-    requests = run(server, tmp_path, *OTHERS[:-1])  # the last one is for registries
+    requests = run(server, tmp_path, *OTHERS[:-1])  # the last command is for registries
     for name in {*outside.SECRETS} - {"api-keys"}:
         assert ("PUT", f"{FOLDER}/{name}") in server.changed
         now = values(server, name)

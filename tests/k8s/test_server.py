@@ -23,7 +23,7 @@ def whole() -> list[Resource]:
 
 
 def some(*names: str) -> list[Resource]:
-    """Return only these objects, because kubectl runs once per object after a rejection or warning."""
+    """Return only these objects, because kubectl is run once per object after a rejection or warning."""
     return [one for one in whole() if one["metadata"]["name"] in names]
 
 
@@ -91,7 +91,7 @@ def test_a_warning_is_printed_and_is_no_failure(
 ) -> None:
     monkeypatch.delenv("KUBERAY_CRDS", raising=False)
     monkeypatch.setattr(rendering, "render", lambda *_: some("results"))
-    monkeypatch.setattr("k8s.check.__main__.problems", lambda *_: [])  # the claim alone would cause problems
+    monkeypatch.setattr("k8s.check.__main__.problems", lambda *_: [])  # the claim alone would be reported
     with asked(tmp_path, warned={"results": "this will go with 1.37"}):
         assert main(["prod"]) == 0
     printed = capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""The check has a list of all settings, although it imports neither the endpoint nor raygenre."""
+"""The check lists all settings even though it imports neither the endpoint nor raygenre."""
 
 import re
 

@@ -73,7 +73,7 @@ def test_statistics_fit_the_features_from_the_first_step() -> None:
     [(16, [8, 8]), (17, [8, 9]), (18, [8, 8, 2]), (9, [9]), (2, [2])],
 )
 def test_no_batch_has_a_single_track(tracks: int, sizes: list[int]) -> None:
-    """Its variance would be zero, and with the statistics of earlier batches, the first epochs would diverge."""
+    """A single track has zero variance, and with the statistics of earlier batches, the first epochs would diverge."""
     config = TrainingConfig(batch_size=8)
     trained = Member(HEAD, config, seed=0, train=np.arange(tracks), validation=np.arange(0), device=CPU)
     batches = trained.batches(trained.train)

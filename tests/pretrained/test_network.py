@@ -1,4 +1,4 @@
-"""The fast evaluation of MSD_musicnn equals a naive one."""
+"""The fast implementation of MSD_musicnn gives the same results as a naive one."""
 
 import pytest
 import torch

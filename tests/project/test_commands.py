@@ -1,6 +1,7 @@
-"""Each command in the documents is run by a test or listed here with the reason why not.
+"""Each command in the documents is run by a test, or listed here with the reason why not.
 
-Requests to the endpoint, `raygenre` commands and the quick start run as written; the other tests run the same programs.
+Requests to the endpoint, `raygenre` commands and the quick start run as written; for other commands, tests run the same
+programs.
 
 All options in the documents exist.
 """
@@ -158,7 +159,7 @@ def test_commands_and_options_exist(path: Path) -> None:
 
 
 def allowed_options(text: str) -> set[str] | None:
-    """Return the options of the command in a text; None if it is not one of this project's commands."""
+    """Return the options of the command in a text; None if the command does not belong to this project."""
     if text.startswith("--"):
         subcommands = get_command(app).commands  # type: ignore[attr-defined]
         return tune_options().union(FOREIGN_OPTIONS, *(raygenre_options(name) for name in subcommands))
@@ -185,7 +186,7 @@ def tune_options() -> set[str]:
 
 
 def raygenre_options(name: str, subcommand: str | None = None) -> set[str]:
-    """Return a command's options; if it has subcommands, those of one or all of them."""
+    """Return a command's options; if it has subcommands, the options of one or all of them."""
     commands = get_command(app).commands  # type: ignore[attr-defined]
     assert name in commands, f"raygenre has no command {name}"
     chosen = [commands[name]]

@@ -1,4 +1,7 @@
-"""Package layers: imports only go down, without cycles; Ray, MLflow and rich are imported only where allowed."""
+"""Package layers: modules import only from lower layers, without cycles.
+
+Ray, MLflow and rich are imported only where allowed.
+"""
 
 import ast
 import re
@@ -124,7 +127,7 @@ def test_no_file_is_longer_than_250_lines() -> None:
 
 
 def test_imports_have_no_side_effects(tmp_path: Path) -> None:
-    """Imports create no folder, change no random state, configure no logging, and start no cluster or run."""
+    """Imports create no folders, change no random state, configure no logging, and start no clusters or runs."""
     program = """
 import logging, os, random
 import av, matplotlib, mlflow.pyfunc, numpy, optuna, ray.tune.schedulers, soxr, torch, typer  # with side effects

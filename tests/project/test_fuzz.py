@@ -32,7 +32,7 @@ def read_cases(folder: Path, *, reader: str = "read", seed: int = SEED, cases: i
     """Read the cases in a child process, and return how many were read and how many were rejected.
 
     Raises:
-        AssertionError: a case had a different outcome, or the child crashed, hung or leaked memory. The message names
+        AssertionError: a case had an unexpected outcome, or the child crashed, hung or leaked memory. The message names
             the case so that it can be reproduced.
     """
     command = [sys.executable, "-m", "tests.helpers.fuzzing", str(folder), reader, str(seed), "0", str(cases)]

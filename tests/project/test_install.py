@@ -1,4 +1,4 @@
-"""Installation: uv uses pip's package indexes, only stages are printed, and Kubernetes needs few packages."""
+"""Installation: uv uses pip's indexes, only stages are shown, and `k8s` needs few packages."""
 
 import ast
 import subprocess
@@ -95,7 +95,7 @@ def test_searches_and_the_check_need_no_other_packages() -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "kind: RayJob" in done.stdout
-    for path in {*ROOT.glob("k8s/**/*.py")} - {ROOT / "k8s" / "study_exists.py"}:  # it runs in the image
+    for path in {*ROOT.glob("k8s/**/*.py")} - {ROOT / "k8s" / "study_exists.py"}:  # this module runs in the image
         functions = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)]
         late = [
             node

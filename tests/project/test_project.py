@@ -29,7 +29,7 @@ def test_every_requirement_has_an_allowed_pin() -> None:
 
 
 def test_indirect_requirements_are_pinned() -> None:
-    """Only installed packages are checked, because `make test` does not install those of `bench`."""
+    """Only installed packages are checked, because `make test` does not install those of the extra `bench`."""
     pins = pinned_versions()
     queue = {("raygenre", extra) for extra in ("", *PROJECT["project"]["optional-dependencies"])}
     visited: set[tuple[str, str]] = set()

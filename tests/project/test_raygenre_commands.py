@@ -1,6 +1,7 @@
 """Every `raygenre` command in the documents runs as written, in a folder with the files it mentions.
 
-A shell splits and expands each command. It then runs in this process, because starting a new one takes seconds.
+A shell splits and expands each command. The command then runs in this process, because starting a new process takes
+several seconds.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Checking the champion finds damage and changes nothing; the tests damage copies of one registry."""
+"""Checking the champion detects damage, here in copies of a registry, and changes nothing."""
 
 import json
 import re
@@ -67,7 +67,7 @@ def test_a_whole_champion_passes(original: Storage) -> None:
 
 
 def test_a_copied_storage_is_checked_and_not_changed(storage: Storage, original: Storage) -> None:
-    """The copy's champion is checked, although the copy's database names the original's files."""
+    """The copy's champion is checked, although the copy's database refers to the original's files."""
     moved = check_storage(storage)
     assert moved.status == "warning"
     assert f"moved or copied from {original.root}" in moved.found

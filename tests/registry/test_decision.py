@@ -62,7 +62,7 @@ def test_the_rule_promotes_ten_points_often_and_chance_rarely(
 ) -> None:
     """Each case simulates 2000 tests on 199 tracks, a quarter of them discordant.
 
-    The models are equally good in the first case, and 10 points apart in the second.
+    The models are equally good in the first case, and their accuracies differ by 10 points in the second.
     """
     drawn = np.random.default_rng(0).multinomial(199, [0.45, better, worse, 0.3], size=2000)
     promoted = sum(decide_by_paired_test(PairedTest(*map(int, counts)), 1).promote for counts in drawn)

@@ -35,7 +35,7 @@ def test_an_earlier_model_is_served(earlier: Path) -> None:
 
 
 def test_an_earlier_model_loads_as_a_pyfunc(earlier: Path, tmp_path: Path) -> None:
-    """The model executes its own copy of the code in a separate process, as under `mlflow models serve`."""
+    """The model executes its own copy of the code in a separate process, as with `mlflow models serve`."""
     classifier = Classifier.load(earlier / "artifacts" / "classifier")
     assert classifier.examples is not None
     picture = write_png(classifier.examples.inputs[0])

@@ -153,7 +153,7 @@ def test_symlink_to_a_storage_is_not_a_move(original: Storage, tmp_path: Path) -
 def test_models_are_read_if_the_database_is_read_only(
     original: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Another writer has the same effect as a read-only disk, and this also works for root."""
+    """Another writer has the same effect as a read-only disk, and this approach also works for root."""
     monkeypatch.setattr(moved_storage, "_TIMEOUT", 0.1)
     old = tmp_path / "old"
     shutil.copytree(original.root, old)

@@ -165,7 +165,7 @@ def test_an_outage_before_the_decision_is_recorded_stops_it(ring: Ring, monkeypa
 
 
 def test_too_few_tracks_do_not_promote(ring: Ring) -> None:
-    """All but 40 of the candidate's test tracks are training tracks of the champion."""
+    """All except 40 of the candidate's test tracks are training tracks of the champion."""
     champion.promote(ring.storage, DRONE)
     dataset = ring.dataset
     fetched = versions.fetch(ring.storage, f"models:/{MODEL}/{BELLS}")

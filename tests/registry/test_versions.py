@@ -156,7 +156,7 @@ def test_a_failing_bucket_counts_as_unreachable(storage: Storage, monkeypatch: p
 
 
 def new_registry(folder: Path, number: int) -> tuple[Storage, MlflowClient]:
-    """Return a registry with this number of versions, which have no files."""
+    """Return a registry with the given number of versions, none of which have files."""
     storage = empty_storage(folder)
     client = Server(storage).client
     client.create_registered_model("raygenre")

@@ -1,4 +1,4 @@
-"""`--model`: the network that is searched, the reason, and incompatible options."""
+"""`--model`: which network is searched and why, and which options are incompatible."""
 
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -38,7 +38,7 @@ def searched(tracks: Dataset, base: dict[str, Any] | None = None, **given: Any) 
 
 
 def mixed(songs: Dataset, tracks: Dataset) -> Dataset:
-    """Return songs, the first of which is an image."""
+    """Return a data set of songs in which the first file is an image."""
     return replace(songs, files=(tracks.files[0], *songs.files[1:]))
 
 

@@ -15,7 +15,7 @@ from tests.helpers.serving import GENRES, PORT, new_storage, running
 
 pytestmark = pytest.mark.slow
 
-SECONDS = 120  # Ray adds a replica after half a minute of load, and a replica takes some seconds to start
+SECONDS = 120  # Ray adds a replica after half a minute of load, and a replica takes several seconds to start
 CLIENTS = 8
 
 

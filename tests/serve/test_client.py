@@ -86,7 +86,7 @@ def test_a_refusal_arrives_although_the_file_is_not_read(url: str, share_of_limi
 
 
 def rounded(text: str) -> str:
-    """Return text with fewer decimals, because the last ones depend on the windows in a batch."""
+    """Return text with fewer decimals, because the last decimals depend on the windows in a batch."""
     return re.sub(r"\d+\.\d+(e-\d+)?", lambda number: f"{float(number[0]):.4f}", "".join(text.split(" ")))
 
 
@@ -99,7 +99,7 @@ Compare = Callable[[list[object]], tuple[Result, Result]]
 
 @pytest.fixture
 def compare(url: str, storage: Storage, album: Path) -> Compare:
-    """Run `predict` at the endpoint and locally, with the same model."""
+    """Run `predict` both against the endpoint and locally, with the same model."""
 
     def run(options: list[object]) -> tuple[Result, Result]:
         here = ["--storage", storage.root, "--no-cache", "--jobs", 1]

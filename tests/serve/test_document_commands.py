@@ -37,7 +37,7 @@ def test_the_request_is_answered_as_written(request_: str, endpoint: httpx.Clien
     if "-o song.png" in command:
         assert spectrogram.read_png((folder / "song.png").read_bytes()).shape == (128, 333)
         return
-    answer = json.loads(result.stdout.splitlines()[-1])  # for lines, the last one is the whole answer
+    answer = json.loads(result.stdout.splitlines()[-1])  # for JSON lines, the last line is the whole answer
     if "/v1/jobs" in command:
         assert answer["status"] == "queued"
         return

@@ -54,7 +54,7 @@ def send_all(corpus: Corpus, number: int, first: int) -> Counter[int]:
             status, content = send(PORT, request)
         except OSError as error:
             raise AssertionError(f"seed {seed}: {error!r}") from error
-        # HAProxy answers the HTTP/2 preface in HTTP/2, which this client cannot read.
+        # HAProxy responds to the HTTP/2 preface in HTTP/2, which this client cannot read.
         is_answered = not request.disconnects and not request.pieces[0].startswith(b"PRI ")
         allowed = ALLOWED if is_answered else ALLOWED | {LOST}
         assert status in allowed, f"seed {seed}: {status} {content!r} to {request.pieces[0][:200]!r}"

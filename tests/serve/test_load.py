@@ -31,7 +31,7 @@ USUAL = ModelConfig(genres=len(GENRES))  # with a narrower network, clients woul
 CLIENTS, SECONDS = 10, 75
 MAX_SWAP_SECONDS = 30
 OVERLOAD_SECONDS = 12
-MIN_OVERLOAD = 3.5  # requests per answered request; below 4, because clients and replica share the cores
+MIN_OVERLOAD = 3.5  # sent requests per answered request; below 4, because clients and replica share cores
 MAX_RECOVERY_SECONDS = 5
 
 
@@ -113,6 +113,7 @@ def test_the_endpoint_recovers_from_four_times_its_capacity(
     record_property("statuses", dict(counts))
     record_property("s, p99 of 200", round(took[int(0.99 * len(took))], 1))
     record_property("s until recovery", round(recovery, 1))
-    # The clients and the replica share the cores, so here the answered requests measure the replica's capacity.
+    # The clients and the replica share the cores, so the number of answered requests measures the replica's capacity
+    # here.
     assert len(replies) > MIN_OVERLOAD * counts[200]
     assert recovery < MAX_RECOVERY_SECONDS

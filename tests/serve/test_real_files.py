@@ -1,4 +1,4 @@
-"""Realistic files get the same answer or reason for refusal as a file, in a folder and over HTTP."""
+"""Realistic files get the same answer or refusal alone, in a folder and over HTTP."""
 
 import json
 from pathlib import Path

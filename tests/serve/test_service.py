@@ -42,7 +42,7 @@ async def fail(deadline: Deadline) -> Answer:
 
 
 async def decode(deadline: Deadline) -> Answer:
-    """Decode audio for ten times the time limit; each piece extends the limit by the time for two more."""
+    """Decode audio for ten times the time limit; each piece extends the limit by the time for two more pieces."""
     for _ in range(20):
         await asyncio.sleep(0.02)
         deadline.add_audio(0.04 * AUDIO_SPEED)

@@ -71,7 +71,7 @@ def options(study: str, data: Path) -> list[str]:
 
 @contextmanager
 def shares_of_each_minute(service: Service) -> Iterator[list[dict[str, tuple[float, float]]]]:
-    """Fill a list with each study's mean number of places used and granted, for each full minute."""
+    """Yield a list to which each study's mean numbers of used and granted places are added every full minute."""
     minutes: list[dict[str, tuple[float, float]]] = []
     ended = threading.Event()
 

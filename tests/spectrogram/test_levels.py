@@ -1,4 +1,4 @@
-"""Levels and images equal those from GTZAN's recipe, and images convert back to levels without loss.
+"""Levels and images equal those of GTZAN's recipe; images convert back without loss.
 
 The reference is librosa with a current matplotlib, used as GTZAN's author used it: melspectrogram with its defaults,
 amplitude_to_db of the power, specshow at 6×4 in and 72 dpi with subplot.bottom 0.125. The mesh is not snapped to

@@ -1,4 +1,4 @@
-"""Fair shares exceed and waste nothing, priorities are strict, and equal studies differ by at most one place."""
+"""Fair shares exceed and waste nothing, obey priorities, and treat equal studies equally."""
 
 from collections import Counter
 from dataclasses import replace

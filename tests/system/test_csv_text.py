@@ -1,4 +1,4 @@
-"""Every reader splits our CSV into the same cells, and no spreadsheet evaluates a text as a formula."""
+"""All readers split our CSV files into the same cells, and no text acts as a formula."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Locations that are folders or file:// URLs; tests/servers tests an S3 store."""
+"""Locations that are folders or file:// URLs; tests/servers covers S3."""
 
 from pathlib import Path
 

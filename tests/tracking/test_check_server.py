@@ -16,7 +16,7 @@ from tests.helpers.storages import empty_storage
 
 @contextmanager
 def answering(status: int, text: str) -> Iterator[str]:
-    """Run a server that gives the same answer to every request, and return its address."""
+    """Run a server that sends the same response to every request, and return its address."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -1,4 +1,4 @@
-"""Updates reach MLflow in any order and even if a driver dies, and none blocks another."""
+"""Updates reach MLflow in any order, even if a driver dies, and no update blocks another."""
 
 import itertools
 import json

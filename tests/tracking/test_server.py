@@ -17,7 +17,7 @@ VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
 class Answer(BaseHTTPRequestHandler):
-    """Answers every request the way MLflow answers a request for the experiment."""
+    """Responds to every request as MLflow responds to a request for the experiment."""
 
     def do_GET(self) -> None:
         content = json.dumps({"experiment": {"experiment_id": "7", "name": "raygenre"}}).encode()
@@ -43,7 +43,7 @@ class Forbidding(Answer):
 
 @pytest.fixture(autouse=True)
 def proxy(monkeypatch: pytest.MonkeyPatch) -> str:
-    """A proxy on a closed port, set in HTTP_PROXY; it returns the proxy's address."""
+    """Set HTTP_PROXY to a proxy on a closed port, and return the proxy's address."""
     for name in VARIABLES:
         monkeypatch.setenv(name, "")  # so that monkeypatch restores what the code under test changes
         monkeypatch.setenv(name.upper(), "")

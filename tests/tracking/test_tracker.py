@@ -148,7 +148,7 @@ def test_the_next_driver_repeats_no_updates(storage: Storage, server: Server, tm
 def test_a_driver_that_lost_its_notes_creates_no_duplicates(
     storage: Storage, server: Server, tmp_path: Path, lost: str
 ) -> None:
-    """If the driver is killed, notes about what MLflow has are lost; if the machine crashes, the last lines are."""
+    """A killed driver loses its records of what MLflow has received; a crash of the machine loses the last lines."""
     rows = [{"loss": 1.0 / epoch, "rate": 0.1, "epoch": epoch} for epoch in (1, 2, 3)]
     tracker = Tracker(storage, tmp_path, tmp_path.name)
     parent = tracker.start("search", "search")
@@ -245,7 +245,7 @@ def test_no_retries_lasts_until_the_last_thread_leaves() -> None:
 
 
 class FixedStatus:
-    """An HTTP server that answers every request with the same status."""
+    """An HTTP server that responds to every request with the same status."""
 
     def __init__(self, status: int) -> None:
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -267,7 +267,7 @@ class FixedStatus:
 
 
 def search_without_a_server(uri: str, folder: Path) -> str:
-    """Log like a search, check that this is fast and loses nothing, and return why MLflow is unreachable."""
+    """Log as a search does, check that this is fast and loses nothing, and return why MLflow is unreachable."""
     tracker = Tracker(Storage(folder, uri), folder / "study", "unreachable")
     started = time.monotonic()
     run = tracker.start("trial", "trial")

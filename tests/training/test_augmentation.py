@@ -20,7 +20,7 @@ def test_about_half_of_the_tracks_lose_a_random_rectangle() -> None:
 
 
 def ramp(tracks: int) -> Tensor:
-    """Return levels that grow with the column and do not depend on the mel band."""
+    """Return levels that increase with the column and do not depend on the mel band."""
     columns = torch.arange(COLUMNS, dtype=torch.float32) * 255 / COLUMNS
     return columns.round().to(torch.uint8).expand(tracks, N_MELS, COLUMNS)
 

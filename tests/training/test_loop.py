@@ -204,7 +204,7 @@ def test_average_is_the_moving_average_of_every_step(tracks: Dataset) -> None:
 
 
 def test_label_smoothing_and_mixup_raise_the_lowest_loss(tracks: Dataset) -> None:
-    """A network that is sure of the right genre is penalised for giving the others no probability."""
+    """A network that is certain of the right genre is penalised for assigning no probability to the others."""
     sure = curve(tracks, member(tracks, learning_rate=3e-3), epochs=12)[-1].train_loss
     for name in ("label_smoothing", "mixup"):
         value = ALL_MEANS[name]

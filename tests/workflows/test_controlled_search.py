@@ -1,4 +1,4 @@
-"""A whole search loses its places during the repeats and the final training, and gets them back."""
+"""A search loses all its places during the repeats and the final training, and regains them."""
 
 from collections import Counter
 from pathlib import Path
@@ -20,7 +20,7 @@ EPOCHS = 12
 
 
 class OnAndOff(Controls):
-    """Withdraws all places as soon as a phase trains, and returns them once none is in use.
+    """Withdraws all places once training has started in a phase, and returns them once none is in use.
 
     Attributes:
         paused: the paused phases, each with the number of repeats that had ended by then.

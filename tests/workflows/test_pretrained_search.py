@@ -226,7 +226,7 @@ def test_mlflow_users_load_the_model_with_its_example(searched: FinishedSearch) 
 
 @pytest.mark.slow
 def test_the_pyfunc_loads_in_another_process(searched: FinishedSearch, tmp_path: Path) -> None:
-    """The model executes its own copy of the code, as under `mlflow models serve`."""
+    """The model executes its own copy of the code, as with `mlflow models serve`."""
     source = model_folder(searched)
     song = searched.dataset.files[0][0]
     script = (

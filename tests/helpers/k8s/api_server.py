@@ -1,7 +1,7 @@
 """A fake API server that is sufficient for kubectl's dry runs.
 
-It records the requests. It supports the given kinds, and answers 422 or 409 for objects with the given names, as a real
-server would if it rejected them or an operator owned some of their fields.
+It records the requests. It supports the given kinds, and responds with 422 or 409 to objects with the given names, as a
+real server would if it rejected them or an operator owned some of their fields.
 """
 
 import json
@@ -23,7 +23,7 @@ CLUSTER_WIDE = {"Namespace", "PersistentVolume", "PriorityClass"}
 
 @dataclass
 class ApiServer:
-    """The content of the server, and the requests that it has received.
+    """The objects on the server, and the requests that it has received.
 
     Applied objects are not stored. The objects given at the start can be read, patched, replaced and deleted.
 
@@ -48,7 +48,7 @@ class ApiServer:
     owned: dict[str, str] = field(default_factory=dict)
 
     def watch(self, path: str) -> list[dict[str, Any]]:
-        """Return the events of a watch that then ends."""
+        """Return the events of a watch, which ends afterwards."""
         return []
 
     def delete(self, path: str) -> int:
@@ -56,7 +56,7 @@ class ApiServer:
         return 404 if self.objects.pop(path, None) is None else 200
 
     def read(self, path: str) -> dict[str, Any] | None:
-        """Return the answer to a GET request for a path; None for 404."""
+        """Return the response to a GET request for a path; None for 404."""
         versions = sorted({version for version, _ in self.kinds | {("v1", "Namespace")}})
         if path == "/api":
             return {"kind": "APIVersions", "versions": ["v1"]}

@@ -26,7 +26,7 @@ SERVING = "app.kubernetes.io/component=serving"
 
 
 class Installation:
-    """An overlay in a namespace of its own, with dummy secrets.
+    """An overlay in its own namespace, with dummy secrets.
 
     Args:
         folder: folder for its kustomization.

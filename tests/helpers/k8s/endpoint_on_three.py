@@ -105,7 +105,7 @@ def deploy(head: Running, config: dict[str, Any]) -> None:
 
 
 def applications(head: Running) -> dict[str, Any]:
-    """Return the applications as the operator sees them; raise an error if the head is not answering yet."""
+    """Return the applications as the operator sees them; raise an error if the head is not responding yet."""
     answer = requests.get(f"http://{head.address}:{DASHBOARD}/api/serve/applications/", headers=BEARER, timeout=30)
     found: dict[str, Any] = answer.json()["applications"]
     return found
@@ -137,7 +137,7 @@ def ask(worker: Running) -> None:
 
 
 def under_load(workers: list[Running], death: Callable[[], object]) -> list[Reply]:
-    """Send requests to all workers at a constant rate, and call `death` meanwhile; return the replies."""
+    """Send requests to all workers at a constant rate, call `death` in the meantime, and return the replies."""
     picture = write_png(levels(torch.from_numpy(synthesise("bells", seed=0))).numpy())
     asked: list[Request] = [("/v1/predict", picture), *[("/v1/model", None)] * 4]
 

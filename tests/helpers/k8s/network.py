@@ -1,8 +1,8 @@
 """A bridge network of pods, each with a network namespace, an address and its policies.
 
-The caller must run in its own namespaces (`unshare --net --mount`), so that no traffic leaves the network and nothing
-is left behind afterwards. The policies of a pod become routing rules, so denied traffic has no route. The bridge's
-address represents the node's kubelet and the operator, which the namespace's policies allow.
+The caller must run in its own namespaces (`unshare --net --mount`), so that no traffic leaves the network and
+everything is removed afterwards. The policies of a pod become routing rules, so denied traffic has no route. The
+bridge's address represents the node's kubelet and the operator, which the namespace's policies allow.
 """
 
 import subprocess
@@ -75,7 +75,7 @@ class Network:
         ip("-n", address, "link", "set", "eth0", "down")
 
     def _hold(self, pod: str, other: str, out: Ports, back: Ports) -> None:
-        """Allow a pod to connect to another pod's `out` ports, and to answer it from its `back` ports."""
+        """Allow a pod to send packets to another pod's `out` ports, and replies to it from its own `back` ports."""
         for field, ports in (("dport", out), ("sport", back)):
             for first, last in ranges(ports):
                 selector = ["to", other, "ipproto", "tcp", field, f"{first}-{last}"]

@@ -1,6 +1,6 @@
 """The command lines and settings that the operator adds to the containers of a Ray cluster.
 
-Source: KubeRay 1.7, pod.go. GPUs, which the tests lack, and the pod names for the autoscaler are left out.
+Source: KubeRay 1.7, pod.go. GPUs, which test machines do not have, and the pod names for the autoscaler are omitted.
 """
 
 from typing import Any

@@ -10,7 +10,7 @@ _render = rendering.render
 
 
 def rendered(overlay: str, components: Sequence[str] = (), search_components: Sequence[str] = ()) -> list[Resource]:
-    """Return the same as `rendering.render`. A test that changes an object must copy it first."""
+    """Return the same result as `rendering.render`. A test that changes an object must copy it first."""
     return list(_once(overlay, tuple(components), tuple(search_components)))
 
 

@@ -32,8 +32,8 @@ def asked(
     """Point kubectl at a fake API server.
 
     Args:
-        without: prefix of the API versions whose kinds the server lacks.
-        extra: additional kinds that the server has, as pairs of apiVersion and kind.
+        without: prefix of the API versions whose kinds the server does not support.
+        extra: additional kinds that the server supports, as pairs of apiVersion and kind.
     """
     known = {(version, kind) for version, kind in kinds() if not version.startswith(without)} | extra
     there = ApiServer(known, refused, namespaces or [["default"]], warned=warned or {}, owned=owned or {})

@@ -80,7 +80,7 @@ def loss(trial: FrozenTrial) -> float:
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_concurrent_trials_differ(name: SamplerName) -> None:
-    """Four trials start before any of them ends, when the sampler has already learned from earlier ones."""
+    """Four trials start before any of them ends, after the sampler has learned from earlier trials."""
     study = optuna.create_study(sampler=sampler(name, seed=0, trials=12))
     for _ in range(5):
         trial = study.ask(dict(NUMBERS))
@@ -96,7 +96,7 @@ def test_concurrent_trials_differ(name: SamplerName) -> None:
 
 @pytest.mark.parametrize("name", ["tpe", "gp"])
 def test_a_sampler_takes_running_trials_into_account(name: SamplerName) -> None:
-    """With the same history and seed, the proposal changes if trials are already running at that point."""
+    """With the same history and seed, the proposal differs if trials are already running at that point."""
     dropout = {"dropout": NUMBERS["dropout"]}
     proposals: list[float] = []
     for _ in range(2):

@@ -12,7 +12,7 @@ NAMES = ("spring", "summer", "autumn")
 
 @pytest.fixture
 def storages() -> list[BaseStorage]:
-    """Storages with one study each, all with the same id, with one complete and one running trial."""
+    """Storages with one study each; all studies have the same id, one complete trial and one running trial."""
     storages: list[BaseStorage] = []
     for number, name in enumerate(NAMES):
         storage = InMemoryStorage()
@@ -30,14 +30,14 @@ def storages() -> list[BaseStorage]:
 
 @pytest.fixture
 def combined(storages: list[BaseStorage]) -> DashboardStorage:
-    """All of these as one storage, which discovers one more of them each time its studies are listed."""
+    """All these storages combined, with one more of them discovered each time the studies are listed."""
     remaining = list(storages)
     return DashboardStorage(lambda: [remaining.pop(0)] if remaining else [])
 
 
 @pytest.fixture
 def shown(combined: DashboardStorage) -> DashboardStorage:
-    """The same storage after all of them have been discovered."""
+    """The combined storage after all storages have been discovered."""
     for _ in NAMES:
         combined.get_all_studies()
     return combined

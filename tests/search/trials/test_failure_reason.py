@@ -1,4 +1,4 @@
-"""Causes of failures are found in texts like Ray's."""
+"""The causes of failures are extracted from texts like Ray's."""
 
 from pathlib import Path
 from types import SimpleNamespace

@@ -23,7 +23,7 @@ ELSEWHERE = "elsewhere"  # another program marks the trial as failed
 
 
 def end_trial(ledger: Ledger, watch: FailureWatch, failure: str) -> None:
-    """Start a trial, and end it as failed or, if no failure is given, as complete."""
+    """Start a trial, and end it as failed if a failure is passed, otherwise as complete."""
     trial = ledger.start_trial(sampler("random", seed=0, trials=9), ledger.config.distributions)
     if failure == ELSEWHERE:
         ledger.study.tell(trial.number, state=TrialState.FAIL)

@@ -47,7 +47,7 @@ def trained(folder: Path) -> dict[int, list[int]]:
 
 @contextmanager
 def controlling(steps: Callable[[], None]) -> Iterator[None]:
-    """Run the steps in another thread, as the service does, and pass on their errors."""
+    """Run the steps in another thread, as the service does, and re-raise their errors."""
     errors: list[BaseException] = []
 
     def run() -> None:

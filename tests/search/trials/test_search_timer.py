@@ -1,4 +1,4 @@
-"""What a timer records about a search, with a clock set by the tests."""
+"""What a timer records about a search, with a clock controlled by the tests."""
 
 import io
 from dataclasses import replace

@@ -74,7 +74,7 @@ def test_unfinished_trials_resume_first_with_their_settings(tracks: Dataset, tmp
 
 
 def test_an_interrupted_draw_is_completed(tracks: Dataset, tmp_path: Path) -> None:
-    """Optuna stores a trial before drawing its values, so a driver may die in between."""
+    """Optuna stores a trial before drawing its values, so a driver may die between the two steps."""
     ledger = new_ledger(tmp_path, tracks)
     ledger.study.enqueue_trial({}, user_attrs={CHECKPOINT: STATES})
     ledger.study.ask()
@@ -87,7 +87,7 @@ def test_an_interrupted_draw_is_completed(tracks: Dataset, tmp_path: Path) -> No
 
 
 def test_a_search_has_its_trials_whatever_others_do(tracks: Dataset, tmp_path: Path) -> None:
-    """Of six trials, three belong to the search; one of these is ended by another program between two drivers."""
+    """Of six trials, three belong to the search; another program ends one of them between two drivers."""
     ledger, refusals = new_ledger(tmp_path, tracks), list[str]()
     ledger.study.ask()  # trial 0, from another program
     first = searcher(ledger, refusals)

@@ -1,4 +1,4 @@
-"""The estimate of the remaining time, on timings of real and simulated searches."""
+"""The estimate of the remaining time, tested on timings of real and simulated searches."""
 
 import heapq
 from dataclasses import replace
@@ -11,19 +11,19 @@ from raygenre.search.trials.timings import Observed, Run, Work
 from tests.helpers import timings
 
 TOLERANCE = 0.25  # share of the actual remaining time
-POLLING = 3.0  # s that no estimate can resolve, because repeats' epochs are polled
+POLLING = 3.0  # s; no estimate can be more precise, because repeats' epochs are polled
 
 RECORDED = timings.read()
 
 
 def estimates(work: Work, seen: Observed, end: float) -> list[tuple[float, float | None]]:
-    """Return the actual and the estimated remaining time at 30 moments of a search."""
+    """Return the actual and the estimated remaining time at 30 points in time of a search."""
     moments = np.linspace(0, end, 31)[:-1].tolist()
     return [(end - now, seconds_left(work, timings.at(seen, now), now)) for now in moments]
 
 
 def simulate(work: Work, *, seed: int, epoch: float = 10.0) -> tuple[Observed, float]:
-    """Return a search with ASHA's rule whose epochs take the given time ±20 %, and when it ends."""
+    """Return a simulated search under ASHA whose epochs take the given time ±20 %, and its end time."""
     random = np.random.default_rng(seed)
     free = [0.0] * work.slots  # when each slot is free
     rungs: dict[int, list[float]] = {rung: [] for rung in work.rungs if rung < work.epochs}
@@ -145,7 +145,7 @@ def test_a_resumed_search_uses_the_pace_of_earlier_drivers() -> None:
     work = Work(4, 10, finalists=1, repeats=2, slots=2)
     earlier = [Run(n, marks=((1e9, 1), (1e9 + 18, 10)), ended=0.0, loss=n, best_epoch=10) for n in range(4)]
     resumed = Observed({"trials": 0.0}, earlier)
-    assert seconds_left(work, resumed, 0.0) == pytest.approx(2 * 10 + 2 * 10, abs=10)  # repeats side by side, final
+    assert seconds_left(work, resumed, 0.0) == pytest.approx(2 * 10 + 2 * 10, abs=10)  # repeats in parallel, final
     interrupted = Observed({"trials": 0.0}, [*earlier[:3], Run(3, marks=((1e9, 1), (1e9 + 8, 5)))])
     difference = (seconds_left(work, interrupted, 0.0) or 0) - (seconds_left(work, resumed, 0.0) or 0)
     assert difference == pytest.approx(2 * 5, abs=2)

@@ -97,7 +97,7 @@ def test_each_fold_has_its_own_seed_and_standardisation(tracks: Dataset) -> None
 
 @pytest.mark.parametrize("folds", [1, 0])
 def test_training_that_ends_far_above_guessing_has_failed(tracks: Dataset, tmp_path: Path, folds: int) -> None:
-    """Without validation tracks, as in the final training, the training loss decides."""
+    """Without validation tracks, as in the final training, the training loss is compared."""
     data = shared(tracks, folds=1) if folds else merge_folds(shared(tracks, folds=1))
     with pytest.raises(DivergedError, match=r"loss is \S{1,9} after 1 epochs, more than 10 times that of guessing"):
         run(data, tmp_path, setting=replace(SETTING, learning_rate=1e3), epochs=1)

@@ -1,4 +1,4 @@
-"""When a search stops starting trials, on real ledgers with a clock set by the tests."""
+"""When a search stops starting trials, tested with real ledgers and a simulated clock."""
 
 import io
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Trials on a real cluster: stopped, failed and concurrent trials."""
+"""Trials on a real cluster: stopped, failed and concurrent."""
 
 import itertools
 import os
@@ -47,7 +47,7 @@ def test_the_median_rule_prunes_and_one_trial_runs_at_a_time(
 ) -> None:
     """The last learning rates are far too small; when those trials start, a median exists to compare them with.
 
-    All trials run in the same process, because starting one takes longer than training on pretrained features.
+    All trials run in the same process, because starting a process takes longer than training on pretrained features.
     """
     processes = tmp_path / "processes"
 

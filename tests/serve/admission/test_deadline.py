@@ -1,4 +1,4 @@
-"""The time limit for an answer grows with the audio."""
+"""The time limit for an answer grows with the duration of the audio."""
 
 import asyncio
 from dataclasses import replace

@@ -52,7 +52,7 @@ def deployment(settings: Settings) -> Any:
 
 
 def proxy_response(method: str, app: Callable[..., Any]) -> Message:
-    """The first message of the response from an application behind the middleware of Ray's proxies."""
+    """Return the first message of the response from an application behind the middleware of Ray's proxies."""
     sent: list[Message] = []
 
     async def send(message: Message) -> None:
@@ -122,7 +122,7 @@ def test_refusals_in_a_replica_have_the_configured_retry_after() -> None:
 
 
 async def replaced_upload() -> RefusalError:
-    """The refusal of an upload whose slot was given to another upload."""
+    """Return the refusal of an upload whose slot was given to another upload."""
     uploads = UploadSlots(replace(LIMITS, uploads=1))
     try:
         async with uploads.slot(), uploads.slot():

@@ -137,7 +137,7 @@ def test_several_threads_classify_one_song(metrics: Metrics) -> None:
 
 
 def test_two_models_classify_one_song_at_the_same_time(metrics: Metrics) -> None:
-    """Each network waits until the other one is running too."""
+    """Each network waits until the other network is also running."""
     barrier = threading.Barrier(2, timeout=10)
 
     def meet(_: GenreCNN, given: tuple[torch.Tensor]) -> None:

@@ -45,13 +45,13 @@ def decoders(ray_cluster: None) -> Iterator[DecoderPool]:
 def decoded(
     process: DecoderProcess, file: bytes | int, *, longest_seconds: float, timeout_seconds: float
 ) -> NDArray[np.float32]:
-    """All samples of a file."""
+    """Return all samples of a file."""
     blocks = process.decode(file, longest_seconds=longest_seconds, timeout_seconds=timeout_seconds)
     return np.concatenate(list(blocks))
 
 
 def decoder_pids() -> list[int]:
-    """Process ids of the decoders that this process has started."""
+    """Return the process ids of the decoders that this process has started."""
     return [
         pid
         for pid in children(os.getpid())
@@ -60,7 +60,7 @@ def decoder_pids() -> list[int]:
 
 
 def ticks(pid: int) -> int:
-    """CPU time of a process, in clock ticks."""
+    """Return the CPU time of a process, in clock ticks."""
     return sum(map(int, Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]))
 
 
@@ -262,7 +262,7 @@ def test_a_decoder_is_killed_first_and_ends_with_its_replica() -> None:
     process = DecoderProcess()
     decoded(process, encode(tone(440, seconds=4)), longest_seconds=9, timeout_seconds=60)
     assert Path(f"/proc/{process.pid}/oom_score_adj").read_text().strip() == "1000"
-    process._to.close()  # as the kernel would if a replica were killed
+    process._to.close()  # as the kernel would do if a replica were killed
     deadline = time.monotonic() + 5
     while not process.is_spent and time.monotonic() < deadline:
         time.sleep(0.02)

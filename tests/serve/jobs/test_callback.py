@@ -1,4 +1,4 @@
-"""Which callbacks are allowed, and how they are sent."""
+"""Which callback URLs are allowed, and how callbacks are sent."""
 
 import ssl
 import subprocess

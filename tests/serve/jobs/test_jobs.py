@@ -1,4 +1,4 @@
-"""Jobs at a real endpoint: accepted requests, results, and killed replicas."""
+"""Jobs on a real endpoint: accepted requests, results, and killed replicas."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ def finished(client: httpx.Client, path: str, seconds: float = 60) -> dict[str, 
     deadline = time.monotonic() + seconds
     while True:
         assert time.monotonic() < deadline
-        with suppress(httpx.TransportError):  # the replica was killed while answering
+        with suppress(httpx.TransportError):  # the replica was killed while responding
             response = client.get(path)
             if response.status_code == 200:
                 job: dict[str, Any] = response.json()
@@ -98,7 +98,7 @@ def test_a_callback_needs_a_listed_host(endpoint: httpx.Client, picture: bytes) 
 
 
 def test_a_job_that_ends_replicas_fails(endpoint: httpx.Client, storage: Storage) -> None:
-    """Its file may use too much memory; without a limit, it would keep killing replicas forever."""
+    """The job's file may use too much memory; without a limit, the job would keep killing replicas forever."""
     url = URL.create("sqlite", database=str(storage.root / "jobs.db"))
     store = JobStore(url, keep_seconds=60)
     job = store.create("request", None, (0,))
@@ -160,7 +160,7 @@ def test_jobs_have_limits_of_their_own(limited: httpx.Client, song: bytes) -> No
 
 @pytest.mark.slow
 def test_a_failed_callback_is_tried_again_later(limited: httpx.Client, picture: bytes, jobs_file: Path) -> None:
-    """The host is listed but has a private address; tests/serve/jobs/test_callback.py has callbacks that arrive."""
+    """The host is listed but has a private address; tests/serve/jobs/test_callback.py tests successful callbacks."""
     limited.headers["X-API-Key"] = "k" * 16
     job = limited.post("/v1/jobs?callback=https://localhost:1/done", content=picture).json()["id"]
     assert finished(limited, f"/v1/jobs/{job}")["status"] == "done"

@@ -135,7 +135,7 @@ def test_a_callback_is_due_when_its_job_is_finished(store: JobStore) -> None:
     call = store.claim(0, finished=True)
     assert call
     assert (call.callback, call.attempt) == ("https://example.com/", 1)
-    call = store.claim(LEASE, finished=True)  # the replica that was sending it died
+    call = store.claim(LEASE, finished=True)  # the replica that was sending the callback died
     assert call
     assert call.attempt == 2
     store.release(call)

@@ -65,7 +65,7 @@ def test_the_dashboard_is_consistent() -> None:
 
 
 def filled(expression: str) -> str:
-    """An expression as Grafana sends it to Prometheus, with its variables replaced."""
+    """Return an expression as Grafana sends it to Prometheus, with its variables replaced."""
     for variable in DASHBOARD["templating"]["list"]:
         expression = re.sub(rf"\$(?:{variable['name']}\b|{{{variable['name']}(?::\w+)?}})", "any", expression)
     return re.sub(r"\$(?:__(?:rate_interval|interval|range)\b|{__(?:rate_interval|interval|range)})", "5m", expression)

@@ -49,7 +49,7 @@ def passed_on(*headers: tuple[bytes, bytes], is_replica: bool = False) -> dict[b
 def refused(
     status: int, headers: list[list[bytes]], *, path: str = "/v1/predict"
 ) -> tuple[int, dict[bytes, bytes], dict[str, Any]]:
-    """The response that a client gets when Ray itself responds with this status and these headers."""
+    """Return the response that a client gets when Ray itself responds with this status and these headers."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": status, "headers": headers})

@@ -1,4 +1,7 @@
-"""The Open Inference Protocol v2, with Triton's client and our own one in helpers/open_inference.py."""
+"""The Open Inference Protocol v2, tested with two clients.
+
+One is Triton's client, the other is in helpers/open_inference.py.
+"""
 
 from base64 import b64encode
 from importlib.metadata import version

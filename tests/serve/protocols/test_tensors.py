@@ -50,7 +50,7 @@ def test_levels_are_read_row_by_row() -> None:
     assert isinstance(first, Song)
     assert isinstance(second, Song)
     assert np.array_equal(np.concatenate([first.windows, second.windows]).ravel(), data)
-    assert second.windows.flags.writeable  # torch warns about arrays that are not
+    assert second.windows.flags.writeable  # torch warns about read-only arrays
 
 
 @pytest.mark.parametrize(

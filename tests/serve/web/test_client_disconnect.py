@@ -10,7 +10,7 @@ BODY: list[Message] = [{"type": "http.request", "body": b"a", "more_body": True}
 
 
 def handle(*, disconnects: bool, seconds: float) -> list[str]:
-    """Handle a request that takes the application some time; return what happened."""
+    """Handle a request that takes the application the given time; return the events in order."""
     events: list[str] = []
     messages = list(BODY)
 
@@ -36,7 +36,7 @@ def handle(*, disconnects: bool, seconds: float) -> list[str]:
 
     async def request() -> None:
         await asyncio.wait_for(ClientDisconnectMiddleware(app)({"type": "http"}, receive, send), 5)
-        await asyncio.sleep(0)  # here, a cancellation that was not revoked would end this task
+        await asyncio.sleep(0)  # a cancellation that was not revoked would end this task here
 
     asyncio.run(request())
     return events
