@@ -76,9 +76,12 @@ def test_times_in_the_readme_match_the_manifests() -> None:
         True,
     )
     assert (service["rayClusterDeletionDelaySeconds"], "four minutes later" in PROSE) == (240, True)
-    assert (stays[:2], "deleted after two minutes, or after an hour if it failed" in PROSE) == ([120, 3600], True)
+    assert (stays[:2], "deleted after two minutes, or after an hour if the search failed" in PROSE) == (
+        [120, 3600],
+        True,
+    )
     attempts, start_s, end_s = job["backoffLimit"] + 1, job["preRunningDeadlineSeconds"], job["activeDeadlineSeconds"]
-    assert f"its nodes have {start_s // 60} minutes to start, and it ends {end_s // 3600} hours after" in PROSE
+    assert f"its nodes have {start_s // 60} minutes to start, and the attempt ends {end_s // 3600} hours after" in PROSE
     assert f"may therefore wait for nodes for {attempts * start_s // 3600} hours" in PROSE
     assert f"ends after {attempts * end_s // 86400} days at the latest" in PROSE
     assert (job["backoffLimit"], "retries the job three times" in PROSE, "Four attempts failed" in PROSE) == (
