@@ -40,7 +40,7 @@ class Service:
 
     Attributes:
         settings, limits, keys, metrics, predictions, uploads, bodies, decoders, models: see their modules.
-        tagger: names the pretrained network's tags; None if it is not installed.
+        tagger: predicts the pretrained network's tags; None if it is not installed.
     """
 
     def __init__(self, settings: Settings, keys: Keys) -> None:
@@ -113,7 +113,7 @@ class Service:
             RefusalError: 429 if too many predictions are in progress, 404 if the network is not installed.
         """
         if self.tagger is None:
-            raise RefusalError(404, "this server names no tags: `raygenre pretrained install` was not run there")
+            raise RefusalError(404, "this server cannot predict tags: run `raygenre pretrained install` on its machine")
         deadline.expect_features()
         with self.predictions.slot():
             outcomes = await outcomes_until(deadline, [self._tag(file, request_id, deadline) for file in files])
