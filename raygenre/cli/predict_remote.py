@@ -1,4 +1,4 @@
-"""The part of `raygenre predict` that asks an endpoint for the predictions."""
+"""The part of `raygenre predict` that gets the predictions from an endpoint."""
 
 import os
 from pathlib import Path
