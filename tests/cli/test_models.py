@@ -190,7 +190,7 @@ def test_compare_prints_why_trials_have_no_paired_test(ring: Ring) -> None:
     client = Server(ring.storage).client
     trial = client.create_run(search.experiment_id, tags={"role": "trial", "mlflow.parentRunId": search.run_id})
     result = call(ring, "compare", trial.info.run_id, f"models:/raygenre/{BELLS}")
-    assert f"and only version {BELLS} has one" in result.stdout
+    assert f"but only version {BELLS} has one" in result.stdout
 
 
 @pytest.mark.parametrize(

@@ -155,9 +155,9 @@ def test_predict_lists_only_the_first_of_many_failures(model: str, tmp_path: Pat
     assert f"{table}: 12 songs: 12 failed" in listed.stdout
     *errors, last = listed.stderr.splitlines()
     assert [error.partition(": the file is empty")[0] for error in errors] == [f"error: {file}" for file in files[:10]]
-    assert last == f"and 2 more; all are in the column `error` of {table}"
+    assert last == f"and 2 more; all are listed in the column `error` of {table}"
     assert predict("--model", model, music, "--json").stderr.splitlines()[10:] == [
-        "and 2 more; all are in the JSON lines"
+        "and 2 more; all are listed in the JSON lines"
     ]
     assert len(predict("--model", model, music).stderr.splitlines()) == 12  # they are listed nowhere else
 
@@ -190,7 +190,7 @@ def test_predict_plots_a_song(model: str, album: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["-o", "songs.txt"], "the suffix .csv or .parquet"),
+        (["-o", "songs.txt"], "must end in .csv or .parquet"),
         (["--plot", "song.jpg"], "must end in .png"),
         (["--model", "nowhere"], "nowhere cannot be loaded"),
     ],

@@ -92,7 +92,7 @@ def test_an_impossible_search_fails_with_a_clear_error(
     ("folder", "ray_folder", "message"),
     [
         ("results", f"/tmp/{'x' * 76}", "set RAY_TMPDIR to a folder of your own"),
-        ("a%41b", "", "cannot be in the address of its database"),
+        ("a%41b", "", "not allowed in the address of its database"),
     ],
 )
 def test_unusable_folders_are_reported_before_tracks_are_read(

@@ -57,7 +57,7 @@ def test_a_study_runs_when_it_has_a_place(store: StudyStore) -> None:
 
 def test_a_name_is_taken_once(store: StudyStore) -> None:
     submit(store, "spring")
-    with pytest.raises(StudiesError, match="there is a study spring already"):
+    with pytest.raises(StudiesError, match="the study spring already exists"):
         submit(store, "spring", owner="bob")
     with pytest.raises(StudiesError, match="there is no study autumn; submitted studies: spring"):
         store.get("autumn")
