@@ -69,8 +69,8 @@ class TrainedOn(BaseModel):
     model_config = _example(_TRAINED_ON)
 
     kind: Literal["synthetic", "real", "unknown"] = Field(
-        description="`synthetic` for a model that knows only synthetic sounds, whose answers for real songs mean "
-        "nothing; `unknown` if it was not recorded."
+        description="`synthetic` for a model that was trained only on synthetic sounds, whose predictions for real "
+        "songs are meaningless; `unknown` if it was not recorded."
     )
     name: str = Field(description="`synthetic`, or the name of the data folder; empty if it was not recorded.")
 
@@ -115,7 +115,7 @@ class Answer(BaseModel):
         description="Answers for the 30 s windows of the song: one window for a short song, none for a PNG. Silent "
         "windows are omitted. The last window ends with the song and may overlap the previous window."
     )
-    model: ModelName = Field(description="Model that gave the answer.")
+    model: ModelName = Field(description="Model that made the prediction.")
     trained_on: TrainedOn = Field(description="Data that the model was trained on.")
     request_id: str = Field(description="Id of this request in the endpoint's logs.")
 
@@ -127,7 +127,7 @@ class FileError(BaseModel):
 
     index: int = Field(description="Index of the file in the form, starting at 0, as in `predictions`.", ge=0)
     file: str = Field(description="Name of the file in the form; empty if it has none.")
-    status: int = Field(description="HTTP status that the file alone would have got; retry after 503.")
+    status: int = Field(description="HTTP status that the file alone would have received; retry after 503.")
     detail: str = Field(description="What is wrong with the file.")
 
 
@@ -137,14 +137,14 @@ class Answers(BaseModel):
     model_config = _example(_ANSWERS)
 
     predictions: list[Answer | None] = Field(
-        description="One answer per file, in order; null for a file in `errors`. The same model answers all files, but "
-        "if a challenger fails on a file, the champion answers that file."
+        description="One answer per file, in order; null for a file in `errors`. The same model classifies all files, "
+        "but if a challenger fails on a file, the champion classifies it."
     )
     errors: list[FileError] = Field(description="The files without an answer, in order.")
 
 
 class PretrainedFacts(BaseModel):
-    """The pretrained network, which names tags without training."""
+    """The pretrained network, which predicts tags without training."""
 
     model_config = _example(_PRETRAINED)
 
@@ -179,7 +179,7 @@ class ModelFacts(BaseModel):
     model: ModelName = Field(description="Model being served.")
     genres: list[str] = Field(description="Genres, in the order of the model's outputs.")
     input: Literal["levels", "features"] = Field(
-        description="What the model is given: the `levels` of a spectrogram, or `features`, which a pretrained network "
+        description="Input of the model: the `levels` of a spectrogram, or `features`, which a pretrained network "
         "computes from the recording."
     )
     takes_images: bool = Field(description="Whether it classifies spectrogram images; otherwise they get 422.")
@@ -189,9 +189,9 @@ class ModelFacts(BaseModel):
     threshold: float = Field(description="Confidence below which an answer is uncertain.")
     sha256: str = Field(description="SHA-256 of the weights, genres and calibration.")
     card: str = Field(description="Model card, in Markdown.")
-    challenger: ModelName | None = Field(description="Model that answers a share of the requests, if any.")
+    challenger: ModelName | None = Field(description="Model that handles a share of the requests, if any.")
     pretrained: PretrainedFacts | None = Field(
-        default=None, description="The network that answers `/v1/predict?tags=true`, if it is installed."
+        default=None, description="The network that `/v1/predict?tags=true` uses, if it is installed."
     )
     most_bytes: int = Field(description="Maximum size of a request body, in bytes.")
     most_seconds: float = Field(description="Maximum duration of an audio file, in s.")
@@ -236,10 +236,10 @@ class Readiness(BaseModel):
 
     status: Literal["ready"] = Field(default="ready", description="Always this value.")
     model: ModelName | None = Field(
-        description="Model being served; null as long as the registry has no champion and the pretrained network "
-        "answers with tags."
+        description="Model being served; null while the registry has no champion and the pretrained network "
+        "predicts tags instead."
     )
-    challenger: ModelName | None = Field(description="Model that answers a share of the requests, if any.")
+    challenger: ModelName | None = Field(description="Model that handles a share of the requests, if any.")
     trouble: dict[str, str] = Field(
         description="For `model` and `challenger`, why the version in the registry is not being served; empty if "
         "there are no errors."

@@ -113,7 +113,7 @@ class Service:
             RefusalError: 429 if too many predictions are in progress, 404 if the network is not installed.
         """
         if self.tagger is None:
-            raise RefusalError(404, "this server names no tags: `raygenre pretrained install` was not run there")
+            raise RefusalError(404, "this server cannot predict tags: run `raygenre pretrained install` on its machine")
         deadline.expect_features()
         with self.predictions.slot():
             outcomes = await outcomes_until(deadline, [self._tag(file, request_id, deadline) for file in files])

@@ -34,15 +34,15 @@ class Settings(JobSettings):
         description="Model to serve: models:/NAME@ALIAS, models:/NAME/VERSION or a folder.",
     )
     challenger_uri: str = Field(
-        default="", description="Second model that answers a share of the requests; none by default."
+        default="", description="Second model, which handles a share of the requests; none by default."
     )
     challenger_share: float = Field(
-        default=0.1, ge=0, le=1, description="Share of the requests that the challenger answers."
+        default=0.1, ge=0, le=1, description="Share of the requests that the challenger handles."
     )
     pretrained_folder: Path | None = Field(
         default=None,
-        description="Folder of the pretrained network, which names tags; defaults to the user's cache, where "
-        "`raygenre pretrained install` puts it.",
+        description="Folder of the pretrained network, which predicts tags; defaults to the user's cache, where "
+        "`raygenre pretrained install` stores it.",
     )
     poll_seconds: float = Field(
         default=15,
@@ -85,7 +85,7 @@ class Settings(JobSettings):
     )
     upload_folder: Path | None = Field(
         default=None,
-        description="Folder for bodies of more than 4 MB, preferably on a disk; defaults to `TMPDIR`, or to /var/tmp.",
+        description="Folder for bodies larger than 4 MB, preferably not in memory; defaults to `TMPDIR` or /var/tmp.",
     )
 
     @field_validator("max_replicas")

@@ -45,7 +45,7 @@ class TagAnswer(BaseModel):
         "a song has several tags."
     )
     windows: list[TagWindow] = Field(description="The tags of the windows of the song, without silent windows.")
-    note: str = Field(default=NOTE, description="Says that these are not the genres of a trained model.")
+    note: str = Field(default=NOTE, description="States that these are not the genres of a trained model.")
     pretrained: str = Field(description="Name of the pretrained network.")
     source: str = Field(description="Where its weights come from.")
     licence: str = Field(description="Licence of its weights.")
@@ -80,6 +80,6 @@ class TagFacts(BaseModel):
     model: None = Field(default=None, description="Always null.")
     reason: str = Field(description="Why no model is being served.")
     pretrained: PretrainedFacts = Field(description="The network that `/v1/predict` uses until there is a champion.")
-    note: str = Field(default=NOTE, description="Says that its tags are not the genres of a trained model.")
+    note: str = Field(default=NOTE, description="States that its tags are not the genres of a trained model.")
     most_bytes: int = Field(description="Maximum size of a request body, in bytes.")
     most_seconds: float = Field(description="Maximum duration of an audio file, in s.")

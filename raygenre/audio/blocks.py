@@ -133,7 +133,7 @@ def _track(container: av.container.InputContainer, longest_seconds: float, on_pa
     tracks = container.streams.audio
     playable = [track for track in tracks if track.codec_context is not None]
     if not playable:
-        raise AudioError(f"there is no decoder for the audio, which may be encrypted or of a rare kind; {CONVERT}")
+        raise AudioError(f"no decoder supports this audio, which may be encrypted or in a rare format; {CONVERT}")
     playable.sort(key=lambda track: not track.disposition & Disposition.default)
     peaks = dict.fromkeys((track.index for track in playable), 0.0)
     if len(playable) > 1:

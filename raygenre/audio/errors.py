@@ -15,7 +15,7 @@ class TooLongError(AudioError):
     @classmethod
     def beyond(cls, longest_seconds: float) -> Self:
         """Return the error for audio that is longer than a limit, given in s."""
-        return cls(f"the audio lasts over {longest_seconds:g} s, which is the limit; split it into parts")
+        return cls(f"the audio is longer than the limit of {longest_seconds:g} s; split it into parts")
 
 
 class FileTypeError(AudioError):

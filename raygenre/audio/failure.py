@@ -20,9 +20,9 @@ def failure_reason(stream: IO[bytes], name: str, error: Exception) -> str:
         error: FFmpeg's error, or the error that reading the file raised.
     """
     if isinstance(error, av.error.MemoryError):
-        return f"the {name} file takes more memory to decode than there is; {_CONVERT}"
+        return f"the {name} file needs more memory to decode than is available; {_CONVERT}"
     if isinstance(error, av.error.PatchWelcomeError):
-        return f"the {name} file is of a rare kind that FFmpeg cannot decode; {_CONVERT}"
+        return f"the {name} file uses a rare variant that FFmpeg cannot decode; {_CONVERT}"
     return _missing_part(stream, name) or f"the {name} file is damaged or cut off; {_COPY}"
 
 
@@ -35,7 +35,7 @@ def _missing_part(stream: IO[bytes], name: str) -> str:
     if name == "MP4" and _lacks_index(stream):
         return f"the MP4 file is cut off before its index; {_COPY}"
     if name == "Ogg" and not _has_first_page(stream):
-        return f"the Ogg file lacks its first page, which says how it was encoded; {_COPY}"
+        return f"the Ogg file lacks its first page, which describes the encoding; {_COPY}"
     return ""
 
 

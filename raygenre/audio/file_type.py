@@ -108,19 +108,19 @@ _OTHERS = (
     (0, b"Rar!", "a RAR archive", "unpack it"),
     (0, b"7z\xbc\xaf\x27\x1c", "a 7z archive", "unpack it"),
     (0, b"\x1f\x8b", "a gzip archive", "unpack it"),
-    (0, b"MThd", "a MIDI file, which has notes and no sound", "play it into a WAV file"),
+    (0, b"MThd", "a MIDI file, which contains notes but no sound", "render it to a WAV file"),
     (0, b".RMF", "a RealMedia file", _CONVERT),
     (0, b".ra\xfd", "a RealAudio file", _CONVERT),
     (0, b"OFR ", "an OptimFROG file", _CONVERT),
     (0, b"LA0", "a Lossless Audio file", _CONVERT),
     (0, b"FLV\x01", "a Flash video", _CONVERT),
     (0, b"\0\0\1\xba", "an MPEG program stream", _CONVERT),
-    (0, b"TTA2", "a TTA file of version 2", _CONVERT),
-    (0, b"\0\x05\x16\x07", "a macOS file of attributes", "use the file of the same name without the leading `._`"),
+    (0, b"TTA2", "a TTA version 2 file", _CONVERT),
+    (0, b"\0\x05\x16\x07", "a macOS metadata file", "use the file of the same name without the leading `._`"),
     (0, b"#EXTM3U", "a playlist", ""),
     (0, b"[playlist]", "a playlist", ""),
     (0, b"ffconcat", "a playlist", ""),
-    (0, b"version https://git-lfs", "a pointer to a file in Git LFS", "run `git lfs pull`"),
+    (0, b"version https://git-lfs", "a Git LFS pointer file", "run `git lfs pull`"),
 )
 _TRANSPORT_PACKETS = ((0, 188), (4, 192))  # index of the first sync byte, and bytes to the next
 _WEB_PAGE = re.compile(rb"\s*<(!doctype html|html|head)\b", re.IGNORECASE)
@@ -215,5 +215,5 @@ def _is_text(head: bytes, encoding: str) -> bool:
 
 
 def _file_type_error(what: str, remedy: str) -> FileTypeError:
-    remedy = remedy or f"supported: {', '.join(_COMMON)} and {len(FORMATS) - len(_COMMON)} other formats of audio"
+    remedy = remedy or f"supported: {', '.join(_COMMON)} and {len(FORMATS) - len(_COMMON)} other audio formats"
     return FileTypeError(f"the file is neither a PNG nor audio{what and f': {what}'}; {remedy}")

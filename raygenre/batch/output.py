@@ -54,12 +54,12 @@ class Output:
                 self.location.write(ABOUT, json.dumps({"model": model, **decisive}, indent=1).encode())
             elif ABOUT not in names:
                 raise BatchError(
-                    f"{where} has files that are not results of a batch, such as {printable(names[0])}; choose a new "
+                    f"{where} contains files that are not batch results, such as {printable(names[0])}; choose a new "
                     "folder or URL with --output"
                 )
             elif not self.belongs_to(decisive):
                 raise BatchError(
-                    f"{where} has results of another model; {ABOUT} there says which. Choose a new folder or URL with "
+                    f"{where} contains results from another model (see {ABOUT} there); choose a new folder or URL with "
                     "--output"
                 )
 
@@ -127,7 +127,7 @@ class Output:
             with file_errors(f"{where} cannot be read or written"):
                 yield
         except pa.ArrowInvalid as error:
-            raise BatchError(f"a file in {where} is damaged: {error}; delete it, and run this again") from error
+            raise BatchError(f"a file in {where} is damaged: {error}; delete it and run the command again") from error
 
 
 def _encoded(table: pa.Table) -> bytes:

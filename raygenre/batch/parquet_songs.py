@@ -111,7 +111,7 @@ def _column_type(file: pq.ParquetFile, name: str, column: str) -> Any:
     kind = types.get(column)
     checks = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
     if kind is None or not any(check(kind) for check in checks):
-        problem = f"its column {column} is of the type {kind}" if kind else f"it has no column {column}"
+        problem = f"its column {column} has the type {kind}" if kind else f"it has no column {column}"
         raise BatchError(
             f"{printable(name)}: {printable(problem)}; choose a column of paths or of files' bytes with --column: "
             f"{printable(', '.join(types))}"

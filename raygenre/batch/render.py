@@ -154,7 +154,8 @@ def _plan_url(source: str, stores: Stores) -> tuple[BatchPlan, dict[str, int]]:
     classless = [url for url in urls if len(names[url].parts) < 2]
     songs = [url for url in urls if len(names[url].parts) >= 2]
     if not songs:
-        raise DataError(f"rendering a data set needs <class>/ folders with audio files; {printable(source)} has none")
+        problem = f"{printable(source)} contains none"
+        raise DataError(f"rendering a data set requires <class>/ folders with audio files; {problem}")
     images = [f"{IMAGES}/{image.as_posix()}" for image in image_names([names[url] for url in songs])]
     table = of_files(songs, songs).append_column("image", pa.array(images))
     plan = BatchPlan(table, stores, 0, tuple(map(printable, classless)), (), (), clutter)

@@ -87,7 +87,7 @@ def find_songs(sources: Sequence[str], column: str = "") -> SongList:
             clutter += ignored
             tables.append(of_files(urls, urls))
             if not urls:
-                failed.append((printable(source), "no audio file is stored there"))
+                failed.append((printable(source), "it contains no audio files"))
     table = _distinct(pa.concat_tables(tables))
     return replace(found, table=table, failed=tuple(failed), clutter=clutter)
 

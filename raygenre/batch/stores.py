@@ -53,7 +53,7 @@ class Stores:
             query = "".join(url.partition("?")[1:])
             if options.setdefault(scheme, query) != query:
                 raise LocationError(
-                    f"all {scheme}:// sources need the same options, not {options[scheme] or 'none'} and "
+                    f"all {scheme}:// sources must have the same options, not {options[scheme] or 'none'} and "
                     f"{query or 'none'}; run the command once for each store"
                 )
         return cls(options)

@@ -59,7 +59,8 @@ def check_output(path: Path | None) -> None:
     if path and path.is_dir():
         raise FileAccessError(f"{printable(path)} cannot be written: it is a folder")
     if path and not path.parent.is_dir():
-        raise FileAccessError(f"{printable(path)} cannot be written: there is no folder {printable(path.parent)}")
+        problem = f"the folder {printable(path.parent)} does not exist"
+        raise FileAccessError(f"{printable(path)} cannot be written: {problem}")
 
 
 def require_runs(storage: "Storage") -> None:

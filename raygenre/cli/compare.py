@@ -41,7 +41,7 @@ def compare(
     if len(runs) < 2:
         fail("compare needs at least two runs")
     if output and output.suffix.lower() not in (".html", ".htm"):
-        fail(f"--output writes an HTML page: {output} needs the suffix .html")
+        fail(f"--output writes an HTML page: {output} must end in .html")
     check_data(data)
     check_output(output)
     storage = resolve(storage_folder, tracking_uri)
@@ -67,8 +67,8 @@ def _print(runs: "Sequence[RunSummary]", pairs: "Sequence[PairResult]", *, every
     shared = [name for name in differing if all(name in run.settings for run in runs)]
     versions = [name for name in differing if name.startswith("version.")]
     curves = all_names(run.curves for run in runs)
-    hidden = {"metrics": len(other), "learning curves": len(curves), "versions of packages": len(versions)}
-    hidden["settings that not all of them have"] = len({*differing} - {*shared, *versions})
+    hidden = {"metrics": len(other), "learning curves": len(curves), "package versions": len(versions)}
+    hidden["settings missing from some of the runs"] = len({*differing} - {*shared, *versions})
     if everything:
         main, hidden = main + other, {}
     else:

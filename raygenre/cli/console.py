@@ -125,7 +125,7 @@ def print_failures(failures: Sequence[tuple[str, str]], full_list: str = "") -> 
     for name, reason in shown:
         print_error(f"{printable(name)}: {reason}")
     if rest := len(failures) - len(shown):
-        err.print(f"and {rest} more; all are in {full_list}", soft_wrap=True)
+        err.print(f"and {rest} more; all are listed in {full_list}", soft_wrap=True)
 
 
 def print_left_out(notes: Sequence[str], left_out: Sequence[tuple[Path | str, str]] = ()) -> None:

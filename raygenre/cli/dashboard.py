@@ -38,7 +38,7 @@ def dashboard(
 
     storage = resolve(storage_folder)
     if not study_url and not _journals(storage, study):
-        named = f" {study} in {storage.studies} that keeps its trials in a file" if study else f" in {storage.studies}"
+        named = f" {study} in {storage.studies} that stores its trials in a file" if study else f" in {storage.studies}"
         fail(
             f"there is no study{named}; choose another with --study, give its database with --study-url, or start one "
             "with `make tune`"

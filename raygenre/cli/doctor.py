@@ -1,4 +1,4 @@
-"""`raygenre doctor`: check this installation and machine, and say what to do."""
+"""`raygenre doctor`: check this installation and machine, and suggest fixes."""
 
 import json
 from dataclasses import asdict
@@ -24,7 +24,7 @@ def doctor(
     storage_folder: StorageOption = None,
     tracking_uri: TrackingUriOption = None,
 ) -> None:
-    """Check the installation, the machine, the storage, MLflow and the champion, and say what to do.
+    """Check the installation, the machine, the storage, MLflow and the champion, and suggest fixes.
 
     Nothing is created or changed. The exit status is 1 if a check finds a problem; warnings do not count.
     """

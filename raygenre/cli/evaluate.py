@@ -59,7 +59,7 @@ def evaluate(
     source = data or (Path(os.environ["RAYGENRE_DATA"]) if os.environ.get("RAYGENRE_DATA") else None)
     check_data(source)
     for path in (duplicates, artists, faults):
-        check_readable(path, "a list of tracks cannot be read")
+        check_readable(path, "a track list cannot be read")
     check_output(output)
     mapped = parse_map(genre_map or [])
     storage = resolve(storage_folder, tracking_uri)
@@ -128,7 +128,7 @@ def _track_lists(duplicates: Path | None, artists: Path | None, faults: Path | N
     from raygenre.data.duplicates import read_duplicates
     from raygenre.evaluation.slices import TrackFacts, read_artists, read_tracks
 
-    with file_errors("a list of tracks cannot be read"):
+    with file_errors("a track list cannot be read"):
         return TrackFacts(
             duplicates=read_duplicates(duplicates) if duplicates else None,
             artists=read_artists(artists) if artists else None,

@@ -39,7 +39,7 @@ def models(
     elif versions:
         out.print(_table(versions))
     else:
-        out.print(f"No version is registered in {storage.server}; `make tune` trains one", highlight=False)
+        out.print(f"No version is registered in {storage.server}; train one with `make tune`", highlight=False)
 
 
 def _table(versions: "Sequence[Version]") -> Table:

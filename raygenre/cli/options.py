@@ -22,7 +22,7 @@ TrackingUriOption = Annotated[
     ),
 ]
 VerboseOption = Annotated[
-    bool, typer.Option("--verbose", "-v", help="List each file of a folder that is left out because it is not music.")
+    bool, typer.Option("--verbose", "-v", help="List each file that is left out because it is not music.")
 ]
 ModelOption = Annotated[
     str,
@@ -33,7 +33,7 @@ ModelOption = Annotated[
     ),
 ]
 CacheOption = Annotated[
-    bool, typer.Option("--cache/--no-cache", help="Take and keep predictions in the storage's cache.")
+    bool, typer.Option("--cache/--no-cache", help="Read and store predictions in the storage's cache.")
 ]
 ClusterOption = Annotated[
     str,

@@ -57,29 +57,29 @@ def predict(
         ),
     ] = None,
     plot: Annotated[
-        Path | None, typer.Option(help="Plot one song's spectrogram and its genres over time to a PNG.")
+        Path | None, typer.Option(help="Plot one song's spectrogram and its genres over time as a PNG.")
     ] = None,
     playlists: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write a playlist (.m3u8) of each genre's songs to a folder.")
     ] = None,
     tags: Annotated[
         bool,
-        typer.Option("--tags", help="Name the pretrained network's tags instead of your genres; needs no training."),
+        typer.Option("--tags", help="Predict the pretrained network's tags instead of your genres, without training."),
     ] = False,
     url: Annotated[
         str,
         typer.Option(
             metavar="http://HOST:8000",
             show_default=False,
-            help="Ask an endpoint for the predictions; its API key, if any, is in $RAYGENRE_API_KEY.",
+            help="Get the predictions from an endpoint; set $RAYGENRE_API_KEY if it requires an API key.",
         ),
     ] = "",
     jobs: Annotated[
         int,
         typer.Option(
             min=0,
-            help="Worker processes; 0: one per core, or one for few songs. With --url, requests at once; 0: four. With "
-            "--address, workers on the cluster; 0: one per CPU.",
+            help="Worker processes; 0: one per core, or one for few songs. With --url, concurrent requests; 0: four. "
+            "With --address, workers on the cluster; 0: one per CPU.",
         ),
     ] = 0,
     address: ClusterOption = "",
@@ -87,21 +87,21 @@ def predict(
         str,
         typer.Option(
             show_default=False,
-            help="With --address: the sources' Parquet column with paths or files' bytes (default: path).",
+            help="With --address: Parquet column that contains paths or file contents (default: path).",
         ),
     ] = "",
     retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="With --address: predict songs again that have errors in --output.")
+        bool, typer.Option("--retry-failed", help="With --address: retry songs that have errors in --output.")
     ] = False,
     longest: Annotated[
-        float, typer.Option(metavar="SECONDS", min=3, show_default="no limit", help="Refuse songs longer than this.")
+        float, typer.Option(metavar="SECONDS", min=3, show_default="no limit", help="Reject songs longer than this.")
     ] = math.inf,
     use_cache: CacheOption = True,
     verbose: VerboseOption = False,
     storage_folder: StorageOption = None,
     tracking_uri: TrackingUriOption = None,
 ) -> None:
-    """Predict the genre of songs, or without a champion, the tags that the pretrained network hears in them.
+    """Predict the genre of songs or, without a champion, the pretrained network's tags for them.
 
     Playlist entries are never downloaded. Unusable files are listed at the end and do not stop the run. The --output
     table and the playlists are written at the end; after Ctrl-C, the results so far are in NAME.partial.csv, and
@@ -120,11 +120,11 @@ def predict(
     if address:
         if as_json or plot or playlists or tags or url or not use_cache:
             fail(
-                "--address writes Parquet files to --output; it takes no --json, --plot, --playlists, --tags, --url, "
-                "--no-cache"
+                "--address writes Parquet files to --output; it cannot be combined with --json, --plot, --playlists, "
+                "--tags, --url, --no-cache"
             )
         if not output_name:
-            fail("--address needs --output: a folder, or a URL such as s3://BUCKET/PATH, for Parquet files")
+            fail("--address requires --output: a folder, or a URL such as s3://BUCKET/PATH, for Parquet files")
         predict_on_cluster(
             sources,
             resolve(storage_folder, tracking_uri),
@@ -140,12 +140,12 @@ def predict(
         return
     check_local([*sources, output_name or ""])
     if column or retry_failed:
-        fail("--column and --retry-failed need --address")
+        fail("--column and --retry-failed require --address")
     output = Path(output_name) if output_name else None
     if output and output.suffix.lower() not in TABLES:
-        fail(f"--output writes a table: {output} needs the suffix {' or '.join(TABLES)}")
+        fail(f"--output writes a table: {output} must end in {' or '.join(TABLES)}")
     if plot and plot.suffix.lower() != ".png":
-        fail(f"--plot writes a PNG: {plot} needs the suffix .png")
+        fail(f"--plot writes a PNG: {plot} must end in .png")
     check_output(output)
     check_output(plot)
     files = expand_sources([Path(source) for source in sources])
@@ -153,15 +153,15 @@ def predict(
         print_warning(f"{printable(entry)}: {reason}", "skipped:")
     print_left_out(scan_notes(files.clutter, files.left_out), files.left_out if verbose else [])
     if plot and len(files.songs) != 1:
-        fail(f"--plot takes exactly one song, not {len(files.songs)}")
+        fail(f"--plot requires exactly one song, not {len(files.songs)}")
     missing = missing_songs(files.songs)
     if len(missing) == len(files.songs):  # reported immediately, because loading a model takes seconds
         report_failures([*files.failed, *missing])
     if url:
         if model or plot or tags or storage_folder or tracking_uri or not use_cache or longest < math.inf:
             fail(
-                "--url asks an endpoint, which has its own model and limits; it takes no --model, --plot, --tags, "
-                "--longest, --no-cache, --storage, --tracking-uri"
+                "--url uses an endpoint, which has its own model and limits; it cannot be combined with --model, "
+                "--plot, --tags, --longest, --no-cache, --storage, --tracking-uri"
             )
         predict_remote(files, url, at_once=jobs, as_json=as_json, output=output, playlists=playlists)
         return
@@ -169,7 +169,8 @@ def predict(
     if tags:
         if model or output or plot or playlists:
             fail(
-                "--tags prints a chart or, with --json, JSON lines; it takes no --model, --output, --plot, --playlists"
+                "--tags prints a chart or, with --json, JSON lines; it cannot be combined with --model, --output, "
+                "--plot, --playlists"
             )
         predict_tags(files, as_json=as_json, jobs=jobs, longest_seconds=longest)
         return

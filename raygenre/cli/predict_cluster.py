@@ -76,7 +76,7 @@ def predict_on_cluster(
         stored.forget_failures()
     left = songs.without(stored.done())
     if done := len(songs) - len(left):
-        out.print(f"{done} of {len(songs)} songs are done already in {printable(output)}", soft_wrap=True)
+        out.print(f"{done} of {len(songs)} songs are already done in {printable(output)}", soft_wrap=True)
     tally = _Tally()
     if len(left):
         out.print(f"ray: {connect(address)}", soft_wrap=True)
@@ -84,14 +84,14 @@ def predict_on_cluster(
         tally.follow(predict_all(classifier, left, stored, jobs=jobs, longest_seconds=longest_seconds), len(left))
     out.print(f"{printable(output)}: {tally.summary()}", soft_wrap=True)
     if warning := TrainingData.of(classifier, fetched.facts).warning:
-        print_warning(f"{printable(fetched.name)} was {warning}: its answers for real songs mean nothing")
+        print_warning(f"{printable(fetched.name)} was {warning}: its predictions for real songs are meaningless")
     if tally.interrupted:
         text = f"interrupted after {tally.songs} of {len(left)} songs; run the same command again to continue"
         out.print(text, soft_wrap=True)
     print_failures(songs.failed)
     print_failures(tally.failures)
     if rest := tally.failed - len(tally.failures):
-        err.print(f"and {rest} more; all are in the column `error` of {printable(output)}", soft_wrap=True)
+        err.print(f"and {rest} more; all are listed in the column `error` of {printable(output)}", soft_wrap=True)
     if tally.interrupted:
         raise typer.Exit(INTERRUPTED)
     if songs.failed or tally.failed:

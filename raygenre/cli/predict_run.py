@@ -89,10 +89,10 @@ def report_predictions(
         counts = ", ".join(f"{path.name} {count}" for path, count in written)
         notes.print(f"{printable(playlists)}: {counts or 'no songs'}", soft_wrap=True)
     if cached := sum(result.is_cached for result in ordered):
-        count = "1 prediction comes" if cached == 1 else f"{cached} predictions come"
-        notes.print(f"{count} from the cache; --no-cache computes again", soft_wrap=True)
+        count = "1 prediction was" if cached == 1 else f"{cached} predictions were"
+        notes.print(f"{count} read from the cache; use --no-cache to compute again", soft_wrap=True)
     if model.trained_on.warning and not as_json:
-        text = f"{printable(model.name)} was {model.trained_on.warning}: its answers for real songs mean nothing"
+        text = f"{printable(model.name)} was {model.trained_on.warning}: its predictions for real songs are meaningless"
         out.print(styled("warning:", "bold yellow"), text, soft_wrap=True)
     if interrupted:
         hint = "; run the same command again to continue" if resumes else ""

@@ -18,16 +18,16 @@ def pretrained(
         typer.Option("--from", help="Install from this wheel of musicnn 0.1.0 instead of downloading it."),
     ] = None,
 ) -> None:
-    """Install a network that was trained on 200 000 songs and names fifty tags of any song, or show where it is.
+    """Install a network trained on 200 000 songs that predicts fifty tags for any song, or show where it is.
 
     Its weights come from the Python package musicnn 0.1.0 (ISC licence), which pip or uv downloads once (29 MB). The
-    package itself is not installed. The weights (3 MB) are put into $RAYGENRE_CACHE, by default ~/.cache/raygenre.
+    package itself is not installed. The weights (3 MB) are stored in $RAYGENRE_CACHE, by default ~/.cache/raygenre.
     """
     from raygenre.pretrained.store import OFFER, default_folder, is_installed, read_about
 
     if action == "show":
         if wheel:
-            fail("--from belongs to `raygenre pretrained install`")
+            fail("--from can only be used with `raygenre pretrained install`")
         if not is_installed():
             out.print(f"not installed: {OFFER}", highlight=False, soft_wrap=True, markup=False)
             raise typer.Exit(1)

@@ -17,7 +17,7 @@ def promote(
         Path | None, typer.Option(help="Folder of its test tracks (default: the data it was trained on).")
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Promote it whatever the rule says; your decision is recorded.")
+        bool, typer.Option("--force", help="Promote it regardless of the rule; your decision is recorded.")
     ] = False,
     reason: Annotated[
         str, typer.Option(metavar="WHY", help="With --force: your reason, recorded with the decision.")
@@ -37,7 +37,7 @@ def promote(
     from raygenre.system.storage import resolve
 
     if reason and not force:
-        fail("--reason is the reason for overriding the rule; give it together with --force")
+        fail("--reason explains why the rule is overridden; use it together with --force")
     check_data(data)
     storage = resolve(storage_folder, tracking_uri)
     with mlflow_errors(storage), file_errors(f"version {version} could not be promoted"):

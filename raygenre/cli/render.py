@@ -73,7 +73,7 @@ def render(
 
 def _render_song(source: Path, output: Path) -> None:
     if output.suffix.lower() != ".png":
-        fail(f"a song is rendered as a PNG: {printable(output)} needs the suffix .png")
+        fail(f"a song is rendered as a PNG: {printable(output)} must end in .png")
     check_output(output)
 
     from raygenre.spectrogram import song  # imported here because it loads torch
@@ -89,7 +89,7 @@ def _render_song(source: Path, output: Path) -> None:
 
 def _render_folder(source: Path, output: Path, jobs: int, *, verbose: bool) -> None:
     if output.exists() and not output.is_dir():
-        fail(f"{printable(output)} is a file; a folder is rendered into a folder")
+        fail(f"{printable(output)} is a file; to render a folder, specify an output folder")
 
     from raygenre.data.folder_scan import scan_notes
     from raygenre.system.worker_pool import suitable_jobs

@@ -22,9 +22,9 @@ def render_on_cluster(source: str, output: str, address: str, *, jobs: int, verb
         typer.Exit: with 1 if a song failed, and with 130 after Ctrl-C.
     """
     if not is_url(source) and not Path(source).is_dir():
-        fail(f"{printable(source)} is not a folder; a single song is rendered without --address")
+        fail(f"{printable(source)} is not a folder; render a single song without --address")
     if not is_url(output) and Path(output).exists() and not Path(output).is_dir():
-        fail(f"{printable(output)} is a file; a folder is rendered into a folder")
+        fail(f"{printable(output)} is a file; to render a folder, specify an output folder")
 
     from raygenre.batch.nodes import check_nodes, connect
     from raygenre.batch.render import plan_batch, render_all

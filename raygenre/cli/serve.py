@@ -16,7 +16,7 @@ def serve(
     storage_folder: StorageOption = None,
     tracking_uri: TrackingUriOption = None,
 ) -> None:
-    """Serve the champion, or until there is one, pretrained tags, over HTTP on this machine until Ctrl-C is pressed.
+    """Serve the champion (or, without one, pretrained tags) over HTTP on this machine until Ctrl-C is pressed.
 
     Environment variables set limits, API keys and the model; serve/README.md lists them.
     """
@@ -29,7 +29,7 @@ def serve(
 
     shown = f"[{host}]" if ":" in host else host
     address = f"http://{shown}:{port}"
-    tags = "" if has_model else "; without a champion, it names pretrained tags, not your genres"
+    tags = "" if has_model else "; without a champion, it predicts pretrained tags, not your genres"
     text = f"The endpoint is ready: {address} (stop with Ctrl-C){tags}"
     run(settings, host, port, on_ready=lambda: out.print(text, highlight=False, soft_wrap=True, markup=False))
     out.print("Endpoint stopped")

@@ -1,4 +1,4 @@
-"""`raygenre studies`: submit searches that run in the background, and control them."""
+"""`raygenre studies`: submit and control searches that run in the background."""
 
 import typer
 
@@ -7,7 +7,7 @@ from raygenre.cli.studies_show import list_studies, logs, show
 from raygenre.cli.studies_submit import submit
 
 studies = typer.Typer(
-    help="Submit searches that run in the background and share a cluster, and control them.", no_args_is_help=True
+    help="Submit and control searches that run in the background and share a cluster.", no_args_is_help=True
 )
 studies.command()(submit)
 studies.command(name="list")(list_studies)

@@ -22,12 +22,12 @@ def stop(
     storage_folder: StorageOption = None,
     tracking_uri: TrackingUriOption = None,
 ) -> None:
-    """Stop a study after the epochs in progress. Everything is kept, and `resume` continues it."""
+    """Stop a study after its current epochs. Everything is kept; continue it with `resume`."""
     store = store_of(storage_folder, study_url, tracking_uri)
     if store.get(name).has_ended:
         fail(f"the study {name} is {store.get(name).state}")
     state = store.stop(name)
-    out.print(f"{name} is {state}; `raygenre studies resume {name}` continues it", soft_wrap=True)
+    out.print(f"{name} is {state}; resume it with `raygenre studies resume {name}`", soft_wrap=True)
 
 
 def resume(
@@ -38,7 +38,7 @@ def resume(
     storage_folder: StorageOption = None,
     tracking_uri: TrackingUriOption = None,
 ) -> None:
-    """Continue a study that was stopped or has failed, or one that is done with more trials."""
+    """Continue a study that was stopped or failed, or add trials to one that is done."""
     storage = resolve(storage_folder, tracking_uri)
     store = store_of(storage_folder, study_url, tracking_uri)
     _resume(store, name, storage, study_url, trials=trials, address=address)
@@ -57,23 +57,23 @@ def set_wishes(
         str | None, typer.Option(help="Time for the whole study, such as 90m or 2h; 0: no limit.")
     ] = None,
     user_limit: Annotated[
-        int | None, typer.Option(min=0, help="Places that the studies of one person may use together.")
+        int | None, typer.Option(min=0, help="Maximum number of places for all studies of one user.")
     ] = None,
-    user: Annotated[str, typer.Option(help="Whose limit --user-limit is (default: everyone's).")] = "",
+    user: Annotated[str, typer.Option(help="User to whom --user-limit applies (default: every user).")] = "",
     no_user_limit: Annotated[bool, typer.Option("--no-user-limit", help="Remove the limit of --user.")] = False,
     address: AddressOption = None,
     study_url: StudyUrlOption = None,
     storage_folder: StorageOption = None,
     tracking_uri: TrackingUriOption = None,
 ) -> None:
-    """Change a study while it runs, or the limit of one person. A study follows within ten seconds.
+    """Change the settings of a running study, or a user's limit. Changes take effect within ten seconds.
 
-    A trial over a lowered limit is paused after its epoch in progress, and continues later.
+    Trials in excess of a lowered limit are paused after their current epoch and continue later.
     """
     store = store_of(storage_folder, study_url, tracking_uri)
     if user_limit is not None or no_user_limit:
         store.limit(user, None if no_user_limit else user_limit)
-        out.print(f"{user or 'one person'} may use {'any number of' if no_user_limit else user_limit} places")
+        out.print(f"{user or 'every user'} may use {'any number of' if no_user_limit else user_limit} places")
     wishes: dict[str, int | float | None] = {}
     if max_concurrent is not None:
         wishes["max_concurrent"] = max_concurrent or None
@@ -83,13 +83,13 @@ def set_wishes(
         wishes["time_budget"] = parse_duration(time_budget, "--time-budget")
     if name is None:
         if wishes or trials is not None:
-            fail("name the study whose settings are to be changed")
+            fail("specify the study whose settings you want to change")
         if user_limit is None and not no_user_limit:
-            fail("nothing to change: give a study and an option, or --user-limit")
+            fail("nothing to change: specify a study and an option, or --user-limit")
         return
     study = store.get(name)
     if trials is not None and trials < study.total:
-        fail(f"the study {name} has {study.total} trials; --trials can only raise it")
+        fail(f"the study {name} has {study.total} trials; --trials can only increase it")
     if wishes:
         store.change(name, **wishes)
     if trials is not None and study.has_ended:
@@ -102,13 +102,13 @@ def set_wishes(
 
 def remove(
     name: NameArgument,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     runs: Annotated[bool, typer.Option("--runs", help="Also delete its runs in MLflow.")] = False,
     study_url: StudyUrlOption = None,
     storage_folder: StorageOption = None,
     tracking_uri: TrackingUriOption = None,
 ) -> None:
-    """Delete a study: its trials, training states and log. Its models, and without --runs its runs in MLflow, stay."""
+    """Delete a study: its trials, training states and log. Its models and, without --runs, its MLflow runs are kept."""
     store = store_of(storage_folder, study_url, tracking_uri)
     study = store.get(name)
     if not study.has_ended:

@@ -48,7 +48,7 @@ def main(name: str, attempt: int) -> None:
         scope = os.environ["RAY_ADDRESS"] if study.address else local_driver.scope()
         job = study.job if study.address else local_driver.process_name()
         if study.attempt != attempt or not store.start(name, attempt, job=job, scope=scope):
-            out.print(f"the study {name} does not wait for this driver")
+            out.print(f"the study {name} is not waiting for this driver")
             return
     state, error = _Driver(store, study, study_url, scope).run(started)
     if error:

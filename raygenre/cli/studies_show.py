@@ -35,7 +35,7 @@ def list_studies(
     elif found:
         out.print(studies_table(found))
     else:
-        out.print("no study has been submitted; `raygenre studies submit` submits one")
+        out.print("no studies have been submitted; submit one with `raygenre studies submit`")
 
 
 def show(
@@ -45,7 +45,7 @@ def show(
     storage_folder: StorageOption = None,
     tracking_uri: TrackingUriOption = None,
 ) -> None:
-    """Show a study: its state, its settings, the latest errors, and where to look at its trials."""
+    """Show a study: its state, its settings, the latest errors, and where to view its trials."""
     from raygenre.cli.studies_tables import details, details_text
 
     study = store_of(storage_folder, study_url, tracking_uri).get(name)
@@ -63,7 +63,7 @@ def logs(
     storage_folder: StorageOption = None,
     tracking_uri: TrackingUriOption = None,
 ) -> None:
-    """Print what the driver of a study has printed: its progress, the results and errors."""
+    """Print the log of a study's driver: its progress, results and errors."""
     from raygenre.studies.local_driver import log_file
 
     store = store_of(storage_folder, study_url, tracking_uri)

@@ -49,7 +49,7 @@ def submit(
         int, typer.Option(help="Studies with a higher priority get all places that they can use first.")
     ] = 0,
     owner: Annotated[
-        str | None, typer.Option("--user", help="Who submits it (default: your login name).", show_default=False)
+        str | None, typer.Option("--user", help="User who submits it (default: your login name).", show_default=False)
     ] = None,
     image_code: Annotated[
         bool,
@@ -61,9 +61,9 @@ def submit(
     ] = [],  # noqa: B006
     **values: Any,
 ) -> None:
-    """Submit a search, which runs in the background: as a job of a Ray cluster, or as a process of this machine.
+    """Submit a search that runs in the background, as a job on a Ray cluster or as a process on this machine.
 
-    It takes all options of `raygenre tune`. Studies on one cluster share it by priority, and then equally.
+    Accepts all options of `raygenre tune`. Studies on one cluster share it by priority, and then equally.
     """
     options = _options(context, values | {"address": address, "study_url": study_url})
     name = options.study or datetime.now().strftime("study-%Y%m%d-%H%M%S")

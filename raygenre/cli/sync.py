@@ -38,7 +38,7 @@ def sync(
             rejected = _upload(storage, name, study_url)
             out.print(f"{name}: {_count(updates)} uploaded{rejected}", highlight=False, soft_wrap=True)
         except StudyBusyError as error:
-            out.print(f"{name}: {error}; it uploads them itself", highlight=False, soft_wrap=True)
+            out.print(f"{name}: {error}; the running search uploads them itself", highlight=False, soft_wrap=True)
         except RaygenreError as error:
             print_error(f"{name}: {error}")
             failed = True

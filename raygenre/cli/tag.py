@@ -33,7 +33,8 @@ def tag(
     write: Annotated[bool, typer.Option("--write", help="Write the genres; otherwise they are only shown.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace genres that songs already have.")] = False,
     names: Annotated[
-        Path | None, typer.Option("--map", help="YAML file with your names of the model's genres.", show_default=False)
+        Path | None,
+        typer.Option("--map", help="YAML file with your own names for the model's genres.", show_default=False),
     ] = None,
     provenance: Annotated[
         bool, typer.Option("--provenance", help="Also write the model's name and its confidence.")
@@ -41,7 +42,7 @@ def tag(
     log: Annotated[Path, typer.Option(help="Where --write records the changes, for --undo.")] = LOG,
     undo: Annotated[
         Path | None,
-        typer.Option(metavar="LOG", help="Take back the changes that a log records.", show_default=False),
+        typer.Option(metavar="LOG", help="Undo the changes recorded in a log.", show_default=False),
     ] = None,
     model: ModelOption = "",
     jobs: Annotated[int, typer.Option(min=0, help="Worker processes; 0: one per core, or one for few songs.")] = 0,
@@ -52,18 +53,18 @@ def tag(
 ) -> None:
     """Write the predicted genres into the tags of songs.
 
-    Shows what would be done; --write does it. Songs keep a genre that they have unless --overwrite is given, and
-    nothing is written where the model is uncertain. --undo takes back exactly what a log records.
+    Only shows what would be written unless --write is used. Existing genres are kept unless --overwrite is used, and
+    nothing is written if the model is uncertain. --undo reverts exactly the changes recorded in a log.
     """
     if undo:
         origins = {name: context.get_parameter_source(name) for name in context.params}
         if [name for name, origin in origins.items() if origin and origin.name == "COMMANDLINE"] != ["undo"]:
             # The log alone determines what is undone, so no other option would have an effect.
-            fail("--undo takes a log and no other options")
+            fail("--undo LOG cannot be combined with songs or other options")
         _undo(undo)
         return
     if not sources:
-        fail("name the songs or folders to tag, or --undo LOG")
+        fail("specify the songs or folders to tag, or use --undo LOG")
     from raygenre.data.folder_scan import scan_notes
     from raygenre.registry.versions import CHAMPION_URI, fetch
     from raygenre.system.storage import resolve
@@ -101,11 +102,12 @@ def tag(
 
     print_plans(done, files.root, written=write)
     if write and any(plan.action == "write" for plan in done):
-        out.print(f"to take this back: raygenre tag --undo {printable(log)}", soft_wrap=True)
+        out.print(f"to undo this: raygenre tag --undo {printable(log)}", soft_wrap=True)
     elif any(plan.action == "write" for plan in done):
-        out.print("nothing was written; --write does it", soft_wrap=True)
+        out.print("nothing was written; use --write to write the genres", soft_wrap=True)
     if isinstance(ended, KeyboardInterrupt):
-        out.print(f"interrupted after {len(done)} of {len(songs)} songs; the same command continues", soft_wrap=True)
+        text = f"interrupted after {len(done)} of {len(songs)} songs; run the same command again to continue"
+        out.print(text, soft_wrap=True)
     print_failures(files.failed)
     print_failures([(printable(plan.path), plan.reason) for plan in done if plan.action == "fail"])
     if isinstance(ended, KeyboardInterrupt):
@@ -163,7 +165,7 @@ def _check_training_data(fetched: "Fetched", *, write: bool) -> None:
     from raygenre.evaluation.training_data import TrainingData
 
     if warning := TrainingData.of(fetched.classifier, fetched.facts).warning:
-        text = f"{fetched.name} was {warning}: its answers for real songs mean nothing"
+        text = f"{fetched.name} was {warning}: its predictions for real songs are meaningless"
         if write:
             fail(f"{text}, so they are not written; choose another --model")
         print_warning(text)

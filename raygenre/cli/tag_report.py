@@ -49,7 +49,7 @@ def undo_text(results: "Sequence[Undone]") -> str:
     counts = Counter(result.outcome for result in results)
     labels: dict[Outcome, str] = {
         "restored": "restored completely",
-        "frames": "restored with later changes of other tags kept",
+        "frames": "restored, keeping later changes to other tags",
         "unchanged": "unchanged",
         "left": "left",
     }
@@ -62,7 +62,7 @@ def _summary(plans: "Sequence[Plan]", *, written: bool) -> str:
     labels: dict[Action, str] = {
         "write": "written" if written else "to write",
         "keep": "kept",
-        "same": "with this genre already",
+        "same": "already with this genre",
         "uncertain": "uncertain",
         "fail": "failed",
     }

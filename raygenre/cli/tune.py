@@ -17,8 +17,8 @@ from raygenre.training.choices import AugmentationName
 
 SYNTHETIC_NOTE = (
     "No --data and no RAYGENRE_DATA: this search trains on synthetic tracks of ten\n"
-    "made-up genres. They show that everything works and say nothing about music.\n"
-    "`.venv/bin/raygenre download` downloads GTZAN; give its path as --data."
+    "made-up genres. It shows that everything works but says nothing about music.\n"
+    "`.venv/bin/raygenre download` downloads GTZAN; pass its path as --data."
 )
 DEFAULT = Options()
 
@@ -40,7 +40,7 @@ def tune(
             show_default=False,
         ),
     ] = DEFAULT.epochs,
-    seed: Annotated[int, typer.Option(help="Seed of the split, the sampler and all training runs.")] = DEFAULT.seed,
+    seed: Annotated[int, typer.Option(help="Seed for the split, the sampler and all training runs.")] = DEFAULT.seed,
     split: Annotated[SplitName, typer.Option(help="Draw the split at random, or read it from lists.")] = DEFAULT.split,
     split_lists: Annotated[
         Path | None, typer.Option(help="Folder with train*.txt, valid*.txt and test*.txt.")
@@ -63,7 +63,7 @@ def tune(
         Path | None, typer.Option(help="File that names each track's artist: TRACK ::: ARTIST or TRACK,ARTIST.")
     ] = DEFAULT.artists,
     merge_case: Annotated[
-        bool, typer.Option("--merge-case", help="Make class folders one class if their names differ only in case.")
+        bool, typer.Option("--merge-case", help="Merge class folders whose names differ only in case.")
     ] = DEFAULT.merge_case,
     sampler: Annotated[
         Literal["auto", SamplerName], typer.Option(help="How Optuna chooses settings.")
@@ -74,8 +74,8 @@ def tune(
     model: Annotated[
         ModelName,
         typer.Option(
-            help="cnn: a network on spectrograms; pretrained: one on a pretrained network's features of your audio; "
-            "auto: pretrained if the data is audio and that network is installed."
+            help="cnn: a network on spectrograms; pretrained: one on features that a pretrained network computes from "
+            "audio; auto: pretrained if the data is audio and that network is installed."
         ),
     ] = DEFAULT.model,
     preset: Annotated[
@@ -98,7 +98,7 @@ def tune(
         str, typer.Option(help="loss alone, or loss or accuracy followed by parameters, latency or both.")
     ] = DEFAULT.objectives,
     config: Annotated[
-        Path | None, typer.Option(help="Repeat the search of a run.yaml; other options override it.")
+        Path | None, typer.Option(help="Repeat the search described by a run.yaml; other options override it.")
     ] = DEFAULT.config,
     batch_size: Annotated[
         int,
@@ -117,14 +117,14 @@ def tune(
         int, typer.Option(help="Maximum number of concurrent trials (default: as many as fit).", show_default=False)
     ] = DEFAULT.max_concurrent,
     time_budget: Annotated[
-        str, typer.Option(help="Time of the whole search, such as 45m, 2h or 1d12h (default: no limit).")
+        str, typer.Option(help="Time limit for the whole search, such as 45m, 2h or 1d12h (default: none).")
     ] = DEFAULT.time_budget,
     patience: Annotated[
-        int, typer.Option(min=0, help="Start no more trials after this many without a better one; 0: never.")
+        int, typer.Option(min=0, help="Start no more trials after this many in a row without improvement; 0: no limit.")
     ] = DEFAULT.patience,
     max_failures: Annotated[
         int,
-        typer.Option(min=0, help="End the search after this many trials in a row fail alike; 0: never."),
+        typer.Option(min=0, help="End the search after this many trials in a row fail for the same reason; 0: never."),
     ] = DEFAULT.max_failures,
     address: Annotated[
         str | None, typer.Option(help="Address of a Ray cluster (default: a private one on this machine).")

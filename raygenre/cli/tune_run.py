@@ -71,7 +71,7 @@ def run_tune(options: Options, console: Console, *, started: float) -> None:
         raise typer.Exit(INTERRUPTED) from None
     except job.PromotionPendingError as error:
         promote = f"{environment(session.storage)}{command('raygenre')} promote {error.version}"
-        fail(f"{error}\nDecide about the champion later with:\n  {promote}")
+        fail(f"{error}\nTo decide about the champion later, run:\n  {promote}")
     except ERRORS as error:
         message = session.reason(error)
         if session.ledger and isinstance(error, _RESUMABLE):

@@ -22,7 +22,7 @@ def ui(
 ) -> None:
     """Compare runs in MLflow's UI until Ctrl-C is pressed.
 
-    If the runs are on a tracking server, nothing is started: its address is printed.
+    If the runs are on a tracking server, nothing is started and its address is printed.
     """
     from raygenre.system.moved_storage import follow_move
     from raygenre.system.ports import check_port
@@ -49,7 +49,7 @@ def ui(
     except KeyboardInterrupt:
         out.print("MLflow stopped")
         return
-    fail(f"MLflow's server ended with status {process.returncode}")
+    fail(f"MLflow's server exited with status {process.returncode}")
 
 
 def _page(storage: "Storage", address: str) -> str:

@@ -73,7 +73,7 @@ class Answer(Part):
         confidence: probability of that genre.
         uncertain: whether the confidence is below the model's threshold.
         probabilities: probability of each genre; they add up to 1.
-        windows: predictions for the windows with sound; none for a PNG.
+        windows: answers for the windows with sound; none for a PNG.
         model: model that made the prediction.
         trained_on: data that the model was trained on.
         request_id: id of the request in the endpoint's logs.
@@ -128,7 +128,7 @@ class TagAnswer(Part):
 
 
 class PretrainedFacts(Part):
-    """The pretrained network, which names tags without training.
+    """The pretrained network, which predicts tags without training.
 
     Attributes:
         name: name of the network.
@@ -156,7 +156,7 @@ class ModelFacts(Part):
         sha256: SHA-256 of the weights, genres and calibration.
         card: model card, in Markdown.
         challenger: model that handles a share of the requests, if any.
-        pretrained: the network that names tags instead of genres, if the endpoint has it.
+        pretrained: the network that predicts tags instead of genres, if the endpoint has it.
         most_bytes: maximum size of a request body, in bytes.
         most_seconds: maximum duration of an audio file, in s.
     """

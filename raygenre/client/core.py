@@ -95,7 +95,8 @@ class Core:
         self.headers = {"User-Agent": agent}
         if api_key:
             if not api_key.isascii() or not api_key.isprintable():
-                raise AddressError("the API key has characters that a header cannot have; is it cut off or quoted?")
+                problem = "the API key contains characters that are not allowed in a header"
+                raise AddressError(f"{problem}; is it truncated or quoted?")
             self.headers["Authorization"] = f"Bearer {api_key}"
         self.timeout = httpx.Timeout(timeout, connect=min(timeout, _CONNECT), pool=None)
         self.trusts_environment = not _is_this_machine(self.url.host)
@@ -191,8 +192,10 @@ class Core:
             return RefusedError(f"{self.server} is busy: {status} ({attempts} attempts)", status=response.status_code)
         if response.is_redirect:
             target = masked(response.headers.get("Location", "another address"))
-            return UnexpectedAnswerError(f"{self.server} redirects to {target}; use the address that it redirects to")
-        return UnexpectedAnswerError(f"{self.server} answered {status}, not as a raygenre endpoint; check the address")
+            return UnexpectedAnswerError(f"{self.server} redirects to {target}; use that address instead")
+        return UnexpectedAnswerError(
+            f"{self.server} is not a raygenre endpoint (it responded with {status}); check the address"
+        )
 
     def unexpected(self, content: bytes) -> ClientError:
         """Return the error for an answer that is of an unknown kind, or contains tags instead of genres."""
@@ -200,13 +203,13 @@ class Core:
             fields = json.loads(content)
             if isinstance(fields, dict) and {"note", "pretrained"} <= fields.keys():
                 return NoModelError(
-                    f"{self.server} has no model for genres yet, only {fields['note']}; train one with "
-                    "`raygenre tune`, or name tags with `raygenre predict --tags`"
+                    f"{self.server} has no genre model yet, only {fields['note']}; train one with "
+                    "`raygenre tune`, or predict tags with `raygenre predict --tags`"
                 )
         text = " ".join(content[:_SHOWN].decode(errors="replace").split())
         return UnexpectedAnswerError(
-            f"{self.server} did not answer as a raygenre endpoint of this version does; check the address, and "
-            f"/readyz and the version there: {text!r}"
+            f"{self.server} sent a response that this version of raygenre does not understand; check the address, and "
+            f"the endpoint's version and /readyz: {text!r}"
         )
 
 
@@ -233,7 +236,7 @@ def _parse(url: str) -> httpx.URL:
     try:
         parsed = httpx.URL(url if url.endswith("/") else f"{url}/")
     except httpx.InvalidURL as error:
-        raise AddressError(f"{masked(url)} is not an address: {error}") from error
+        raise AddressError(f"{masked(url)} is not a valid address: {error}") from error
     if parsed.scheme not in ("http", "https") or not parsed.host or parsed.query or parsed.fragment:
         raise AddressError(f"{masked(url)} is not the address of an endpoint, such as http://localhost:8000")
     return parsed

@@ -50,9 +50,9 @@ def failure(server: str, error: httpx.TransportError, *, attempts: int) -> Unrea
     """Return the error for a request that failed in transit, after a number of attempts."""
     tried = f" ({attempts} attempts)" if attempts > 1 else ""
     if isinstance(error, httpx.ConnectTimeout):
-        return UnreachableError(f"{server} is unreachable: no connection in time{tried}; check the address")
+        return UnreachableError(f"{server} is unreachable: the connection timed out{tried}; check the address")
     if isinstance(error, httpx.TimeoutException):
-        return NoAnswerError(f"{server} did not answer in time{tried}; raise the client's `timeout`, or retry later")
+        return NoAnswerError(f"{server} did not respond in time{tried}; raise the client's `timeout`, or retry later")
     if isinstance(error, httpx.ConnectError):
         remedy = "check the address, or start the endpoint with `raygenre serve`"
         return UnreachableError(f"{server} is unreachable: {_reason(error)}{tried}; {remedy}")

@@ -45,7 +45,7 @@ class LineReader:
         """
         yield from self.feed(b"\n")
         if not self._is_complete:
-            raise NoAnswerError(f"{self._core.server} closed the connection before the answer was complete")
+            raise NoAnswerError(f"{self._core.server} closed the connection before the response was complete")
 
     def whole(self, content: bytes) -> Iterator[Window | Answer]:
         """Yield the windows and the answer of an endpoint that does not stream."""
@@ -68,6 +68,7 @@ class LineReader:
             if isinstance(no_model := self._core.unexpected(line), NoModelError):
                 raise no_model from error
             text = line[:200].decode(errors="replace")
-            raise UnexpectedAnswerError(f"{self._core.server} sent a line that is no answer: {text!r}") from error
+            problem = f"sent a line that is not a valid response: {text!r}"
+            raise UnexpectedAnswerError(f"{self._core.server} {problem}") from error
         self._is_complete = True
         return answer

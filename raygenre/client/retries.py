@@ -32,7 +32,7 @@ class Retries:
 
     def __post_init__(self) -> None:
         if self.attempts < 1 or self.first_wait < 0 or self.longest_wait < 0:
-            raise ValueError("attempts must be at least 1, and the waits at least 0 s")
+            raise ValueError("attempts must be at least 1, and the delays at least 0 s")
 
     def wait(self, attempt: int, outcome: "httpx.Response | httpx.TransportError") -> float | None:
         """Return the number of seconds to wait after an attempt that failed, or None if it was the last attempt.

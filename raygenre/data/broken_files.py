@@ -63,7 +63,7 @@ def check_usable(
     place, listed = printable(source), summary(broken)
     if len(broken) > MAX_BROKEN_SHARE * len(files) and not allow_broken:
         raise DataError(
-            f"{len(broken)} of {len(files)} files in {place} are not usable, over {MAX_BROKEN_SHARE:.0%}:\n"
+            f"{len(broken)} of {len(files)} files in {place} are unusable, more than {MAX_BROKEN_SHARE:.0%}:\n"
             f"{listed}\nRepair or remove them."
         )
     unusable = sorted({file.genre for file in files} - set(genres))

@@ -26,7 +26,8 @@ def class_labels(files: Mapping[str, int], *, merge_case: bool) -> tuple[dict[st
     for label, names in _groups(labels).items():
         if len(names) > 1:
             name = printable(label)
-            notes.append(f"{len(names)} class folders are called {name} in different Unicode forms; they are one class")
+            same = f"{len(names)} class folders are called {name} in different Unicode forms"
+            notes.append(f"{same}; they are treated as one class")
     totals = Counter[str]()
     for name, count in files.items():
         totals[labels[name]] += count
@@ -36,11 +37,11 @@ def class_labels(files: Mapping[str, int], *, merge_case: bool) -> tuple[dict[st
         if merge_case:
             chosen = max(sorted(spellings), key=lambda label: totals[label])
             labels |= {name: chosen for name, label in labels.items() if label in spellings}
-            notes.append(f"{_listed(spellings)} are one class, {printable(chosen)}")
+            notes.append(f"{_listed(spellings)} are treated as one class, {printable(chosen)}")
         else:
             notes.append(
                 f"{_listed(spellings)} differ only in case and are different classes; "
-                "raygenre tune --merge-case makes them one"
+                "merge them with raygenre tune --merge-case"
             )
     return labels, notes
 

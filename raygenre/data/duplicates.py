@@ -80,8 +80,8 @@ def same_recordings(dataset: Dataset, duplicates: Iterable[Sequence[str]] | None
     if known and not any(track in position for group in known for track in group):
         example = next((track for group in known for track in group), "none at all")
         raise DataError(
-            f"no track of the known duplicates, such as {example}, is in {dataset.source}; "
-            "--duplicates takes a list that belongs to this data set"
+            f"none of the known duplicates, such as {example}, is in {dataset.source}; "
+            "pass --duplicates a list for this data set"
         )
     recording_of = recordings(dataset, known)
     groups = dict.fromkeys(recording_of[track] for track in dataset.tracks)

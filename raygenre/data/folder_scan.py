@@ -143,7 +143,7 @@ class _Scan:
             try:
                 status = folder.stat()
                 if (status.st_dev, status.st_ino) in done:
-                    self._leave_out(folder, "a link to a folder that is read already")
+                    self._leave_out(folder, "a link to a folder that was already read")
                     continue
                 done.add((status.st_dev, status.st_ino))
                 with os.scandir(folder) as entries:
@@ -197,7 +197,7 @@ class _Scan:
         if kind == "audio":
             self.audio.append(path)
         else:
-            self._leave_out(path, "it is a PNG of another size than spectrograms")
+            self._leave_out(path, "it is a PNG but does not have the size of a spectrogram")
 
     def _leave_out(self, path: Path, reason: str, *, may_be_music: bool = False) -> None:
         self.left_out.append((path, reason))

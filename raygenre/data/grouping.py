@@ -114,9 +114,7 @@ def read_artists(path: Path, dataset: Dataset) -> dict[str, str]:
         if track and artist:
             artists[track] = artist
     if not artists:
-        raise DataError(
-            f"{path} names no artist of a track in {dataset.source}; give the file that belongs to this data"
-        )
+        raise DataError(f"{path} contains no artist for any track in {dataset.source}; use the file for this data set")
     return artists
 
 
@@ -127,13 +125,13 @@ def _checked(dataset: Dataset, by: GroupingName, group_of: Mapping[str, str], *,
         groups[dataset.genres[label]].add(group_of.get(track, f"\0{track}"))
     genre = min(groups, key=lambda name: len(groups[name]))
     if len(groups[genre]) < _MIN_GROUPS:
-        few = f"{genre} has only {len(groups[genre])} different {by}s, and at least {_MIN_GROUPS} are needed"
+        few = f"{genre} has only {len(groups[genre])} different {by}s, but at least {_MIN_GROUPS} are needed"
         if required:
-            raise DataError(f"{few}; add tracks, or give --group-by none")
+            raise DataError(f"{few}; add tracks or use --group-by none")
         return Grouping(note=f"none, because {few}; {_WARNING}")
     count, alone = len(set(group_of.values())), len(dataset.tracks) - len(group_of)
-    note = f"{count} {by}s; all tracks of one are in the same subset"
-    return Grouping(by, group_of, f"{note} ({alone} tracks name none)" if alone else note)
+    note = f"{count} {by}s; all tracks of each {by} are in the same subset"
+    return Grouping(by, group_of, f"{note} ({alone} tracks have no {by})" if alone else note)
 
 
 def _tagged(dataset: Dataset, by: str) -> dict[str, str]:

@@ -149,7 +149,7 @@ def given_split(
         if len(absent) > MAX_MISSING_SHARE * max(len(tracks), 1):
             raise DataError(
                 f"{len(absent)} of the {len(tracks)} tracks of the {name} list in {lists} are not in "
-                f"{dataset.source}, such as {absent[0]}; give the lists that belong to this data set"
+                f"{dataset.source}, such as {absent[0]}; use the lists for this data set"
             )
         missing += absent
         for second, second_tracks in sides.items():
@@ -221,7 +221,7 @@ def _require_all_genres(dataset: Dataset, split: Split) -> None:
         absent = sorted(set(dataset.genres) - {genre_of[track] for track in tracks})
         if absent:
             raise DataError(
-                f"the {side} subset has no track of {', '.join(absent)}; "
+                f"the {side} subset contains no tracks of {', '.join(absent)}; "
                 "every genre needs at least five different recordings, or three groups, and at least one per fold"
             )
 

@@ -97,7 +97,7 @@ def check_folder(source: Path) -> None:
         DataError: it does not exist.
     """
     if not source.is_dir():
-        raise DataError(f"{source} is not a folder; --data takes a folder of <class>/ folders")
+        raise DataError(f"{source} is not a folder; --data requires a folder of <class>/ folders")
 
 
 def read_folder(source: Path, *, merge_case: bool = False) -> DataFolder:

@@ -176,14 +176,14 @@ def _choose(
     if not has_genre.any():
         raise EvaluationError(
             f"none of the genres in {dataset.source} ({', '.join(dataset.genres)}) is among the model's "
-            f"({', '.join(classifier.genres)}); name those that are with --map FROM=TO"
+            f"({', '.join(classifier.genres)}); match genres with --map FROM=TO"
         )
     if not has_genre.all():
         skipped = sorted({dataset.genres[label] for label in dataset.labels[chosen[~has_genre]]})
         warnings.append(
             f"{(~has_genre).sum()} tracks of genres that the model was not trained on were skipped: "
-            f"{', '.join(skipped)}. If one of them is among the model's ({', '.join(classifier.genres)}), name it with "
-            f"{map_hint(skipped)}"
+            f"{', '.join(skipped)}. If one of them is among the model's ({', '.join(classifier.genres)}), match it "
+            f"with {map_hint(skipped)}"
         )
     return chosen[has_genre], warnings
 

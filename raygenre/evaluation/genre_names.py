@@ -36,7 +36,7 @@ def parse_map(options: Sequence[str]) -> dict[str, str]:
         if not (name and equals and genre):
             raise GenreNameError(f"--map {option!r}: expected FROM=TO, the names of two genres")
         if mapped.setdefault(name, genre) != genre:
-            raise GenreNameError(f"--map names the genre {name} twice: as {mapped[name]} and as {genre}")
+            raise GenreNameError(f"--map maps the genre {name} twice: as {mapped[name]} and as {genre}")
     return mapped
 
 

@@ -80,11 +80,11 @@ def tested_data(facts: VersionFacts | None, source: Path | None, *, cache: Path)
     if source:
         return load(source, cache=cache)
     if not (facts and facts.data):
-        raise NotComparableError("the registry has no record of its data set; name it with --data")
+        raise NotComparableError("the registry has no record of its data set; specify it with --data")
     try:
         return load(None if facts.data == "synthetic" else Path(facts.data), cache=cache)
     except ValueError as error:
-        raise NotComparableError(f"{error}; if its data set was moved, name it with --data") from error
+        raise NotComparableError(f"{error}; if its data set was moved, specify the new path with --data") from error
 
 
 def _check_genres(candidate: Classifier, incumbent: Classifier, name: str) -> None:
@@ -115,7 +115,7 @@ def _compare(candidate: Classifier, incumbent: Classifier, dataset: Dataset, cho
     if candidate.genres != dataset.genres:
         raise NotComparableError(f"the data set {dataset.source} has different genres ({', '.join(dataset.genres)})")
     if not chosen.any():
-        raise NotComparableError("no track is left that neither was trained on")
+        raise NotComparableError("no tracks remain that neither model was trained on")
     labels = dataset.labels[chosen]
     try:
         inputs = [inputs_of(dataset, classifier.input, chosen) for classifier in (candidate, incumbent)]

@@ -47,7 +47,7 @@ class PairedTest:
             ValueError: the two arrays differ in length, or are empty.
         """
         if candidate.shape != incumbent.shape:
-            raise ValueError(f"{len(candidate)} answers cannot be compared with {len(incumbent)}")
+            raise ValueError(f"{len(candidate)} predictions cannot be compared with {len(incumbent)}")
         kinds = np.bincount(2 * candidate.astype(int) + incumbent, minlength=4).tolist()
         neither, only_incumbent, only_candidate, both = kinds
         return cls(both, only_candidate, only_incumbent, neither)

@@ -57,8 +57,8 @@ def check_saved(about: Mapping[str, Any], folder: Path) -> None:
         raise ClassifierError(f"the weights are not those described in {ABOUT}: their SHA-256 differs")
     if written == FORMAT and checksum(about, weights) != about["sha256"]:
         raise ClassifierError(
-            f"the genres, calibration or network in {ABOUT} are not those that were saved: the SHA-256 of what decides "
-            "an answer differs; restore the file from the registry or a backup"
+            f"the genres, calibration or network in {ABOUT} are not those that were saved: their SHA-256 "
+            "differs; restore the file from the registry or a backup"
         )
     # The checksum of format 3 does not cover the genres, but searches record their training tracks in the same order.
     counted = list(dict(about["origin"]).get("train_counts", ()))

@@ -69,7 +69,7 @@ class SelfCheck:
         if not difference <= TOLERANCE:  # also true for NaN
             raise SelfCheckError(
                 f"probabilities of the stored examples differ by {difference:.3g}, more than {TOLERANCE}; the device, "
-                "a library or a file is not the same as when the classifier was saved"
+                "a library or a file differs from when the classifier was saved"
             )
 
     def save(self, path: Path) -> None:

@@ -33,7 +33,7 @@ WINDOW_PATCHES = 10  # 29.92 s
 
 _CHUNK, _CHUNK_ON_GPU = 10, 64  # patches that pass through the network together
 
-PNG_MESSAGE = "it is a picture, from which the pretrained network can compute nothing; give the recording itself"
+PNG_MESSAGE = "it is an image, which the pretrained network cannot process; use the recording itself"
 
 
 @dataclass(frozen=True)

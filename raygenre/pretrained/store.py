@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 MODEL = "MSD_musicnn"
 WEIGHTS, ABOUT = "weights.safetensors", "about.json"
-OFFER = "`raygenre pretrained install` gets a network that names fifty tags of any song, without training"
+OFFER = "`raygenre pretrained install` installs a network that predicts fifty tags for any song, without training"
 """The hint that commands print when the weights would help but are not installed."""
 
 
@@ -106,7 +106,7 @@ def load(folder: Path | None = None) -> Pretrained:
 
     try:
         if sha256_of(folder / WEIGHTS) != about.sha256:
-            raise PretrainedError(f"{folder / WEIGHTS} was changed: its SHA-256 is not that in {ABOUT}; {_REMEDY}")
+            raise PretrainedError(f"{folder / WEIGHTS} was changed: its SHA-256 does not match {ABOUT}; {_REMEDY}")
         network = MusicNetwork(Dimensions(**about.dimensions))
         network.load_state_dict(load_file(folder / WEIGHTS))
     except PretrainedError:

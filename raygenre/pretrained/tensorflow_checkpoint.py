@@ -51,7 +51,7 @@ def read_checkpoint(index: bytes, data: bytes) -> dict[str, NDArray[np.float32]]
             if key  # the entry without a name describes the checkpoint
         }
     except (IndexError, struct.error, UnicodeDecodeError) as error:
-        raise CheckpointError(f"the checkpoint is damaged ({error}); get its files again") from error
+        raise CheckpointError(f"the checkpoint is damaged ({error}); download its files again") from error
 
 
 def read_table(table: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -63,7 +63,7 @@ def read_table(table: bytes) -> Iterator[tuple[bytes, bytes]]:
     """
     footer = table[-FOOTER:]
     if len(footer) < FOOTER or struct.unpack("<Q", footer[-8:])[0] != MAGIC:
-        raise CheckpointError("the checkpoint's index is not a table in LevelDB's format; get its files again")
+        raise CheckpointError("the checkpoint's index is not a table in LevelDB's format; download its files again")
     _, _, position = _handle(footer, 0)  # skip the block that describes the table
     start, size, _ = _handle(footer, position)
     for _, value in _entries(table, start, size):
@@ -73,7 +73,7 @@ def read_table(table: bytes) -> Iterator[tuple[bytes, bytes]]:
 def _entries(table: bytes, start: int, size: int) -> Iterator[tuple[bytes, bytes]]:
     """Yield the keys and values of the block with `size` bytes at `start`."""
     if table[start + size]:  # the byte after the block; four bytes of checksum follow
-        raise CheckpointError("the checkpoint's index is compressed, which is not supported; get its files again")
+        raise CheckpointError("the checkpoint's index is compressed, which is not supported; download its files again")
     block = table[start : start + size]
     [restarts] = struct.unpack("<I", block[-4:])
     end = size - 4 * (restarts + 1)
@@ -97,7 +97,8 @@ def _variable(name: str, entry: bytes, data: bytes) -> NDArray[np.float32]:
     if _number(fields, _DTYPE) != FLOAT or _number(fields, _SHARD):
         raise CheckpointError(f"the checkpoint's variable {name} is not float32 in the first data file")
     if size != 4 * math.prod(shape) or offset + size > len(data):
-        raise CheckpointError(f"the checkpoint's variable {name} is not wholly in its data; get its files again")
+        problem = f"the checkpoint's variable {name} is not completely contained in its data file"
+        raise CheckpointError(f"{problem}; download its files again")
     return np.frombuffer(data, dtype="<f4", count=size // 4, offset=offset).reshape(shape)
 
 
@@ -116,7 +117,7 @@ def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
         elif kind in (_FIXED32, _FIXED64):
             size = 4 if kind == _FIXED32 else 8
         else:
-            raise CheckpointError(f"the checkpoint's index has a field of the unknown wire type {kind}")
+            raise CheckpointError(f"the checkpoint's index has a field with the unknown wire type {kind}")
         yield tag >> 3, message[position : position + size]
         position += size
 
@@ -125,14 +126,14 @@ def _number(fields: dict[int, int | bytes], field: int) -> int:
     """Return a field's integer; 0, the default of protocol buffers, if it is missing."""
     value = fields.get(field, 0)
     if not isinstance(value, int):
-        raise CheckpointError(f"the checkpoint's index has bytes in field {field}, which is a number")
+        raise CheckpointError(f"the checkpoint's index has bytes in field {field}, which must be a number")
     return value
 
 
 def _message(value: int | bytes) -> bytes:
     """Return a field's value, which is a protocol buffer itself."""
     if isinstance(value, int):
-        raise CheckpointError(f"the checkpoint's index has the number {value} in place of a field that is a message")
+        raise CheckpointError(f"the checkpoint's index has the number {value} where a message is expected")
     return value
 
 

@@ -102,7 +102,9 @@ def rollback(storage: Storage) -> tuple[int, int]:
         RegistryError: there is no champion, or no former champion still exists.
         LockLostError: another process changed the champion in the meantime.
     """
-    no_champion = RegistryError(f"there is no champion in {storage.server}; make one with `raygenre promote VERSION`")
+    no_champion = RegistryError(
+        f"there is no champion in {storage.server}; promote a version with `raygenre promote VERSION`"
+    )
     if not storage.has_runs:
         raise no_champion
     client = Server(storage).client
@@ -116,7 +118,8 @@ def rollback(storage: Storage) -> tuple[int, int]:
             history.pop()
         if not history:
             raise RegistryError(
-                f"version {current} has no previous champion to roll back to; name one with `raygenre promote VERSION`"
+                f"version {current} has no previous champion to roll back to; choose one with "
+                "`raygenre promote VERSION`"
             )
         *older, previous = history
         promotion_lock.ensure_held(still_held)

@@ -44,7 +44,8 @@ def check_champion(storage: Storage) -> Finding:
     found = f"{fetched.name} passes its self-check: {len(fetched.classifier.genres)} genres{_accuracy(fetched)}"
     if warning := TrainingData.of(fetched.classifier, fetched.facts).warning:
         remedy = "train on real music: `raygenre tune --data PATH`"
-        return Finding(_CHECK, "warning", f"{found}; {warning}: its answers for real songs mean nothing", remedy, facts)
+        meaning = f"{found}; {warning}: its predictions for real songs are meaningless"
+        return Finding(_CHECK, "warning", meaning, remedy, facts)
     return Finding(_CHECK, "ok", found, "", facts)
 
 

@@ -76,7 +76,7 @@ def decide(
         force: True always promotes the version, False never does.
     """
     if incumbent and incumbent.version == version:
-        reason = "it is already the champion" if incumbent.has_alias else "it succeeds a champion that was deleted"
+        reason = "it is already the champion" if incumbent.has_alias else "it replaces a champion that was deleted"
         return PromotionDecision(True, reason, version)
     champion = incumbent.version if incumbent else None
     failed = facts.failed_chance_test if facts else None
@@ -114,7 +114,7 @@ def decide_by_paired_test(test: PairedTest, incumbent: int) -> PromotionDecision
     )
     if test.tracks < MIN_TRACKS:
         reason = (
-            f"only {test.tracks} tracks are left that neither was trained on, and at least {MIN_TRACKS} are needed for "
+            f"only {test.tracks} tracks remain that neither was trained on, but at least {MIN_TRACKS} are needed for "
             f"a comparison; of these, {each}"
         )
         return PromotionDecision(False, reason, incumbent, test)

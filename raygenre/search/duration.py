@@ -20,5 +20,5 @@ def parse_duration(text: str, name: str) -> float:
     """
     parts = _PART.findall(text)
     if text.strip() != "0" and (not parts or _PART.sub("", text).strip()):
-        raise ConfigError(f"{name} {text!r} is not a duration; give numbers with units, such as 45m, 2h or 1d12h")
+        raise ConfigError(f"{name} {text!r} is not a duration; use numbers with units, such as 45m, 2h or 1d12h")
     return sum(float(number) * _SECONDS[unit] for number, unit in parts)

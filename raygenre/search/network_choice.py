@@ -27,7 +27,7 @@ def choose_network(options: Options, tracks: Dataset, base: Mapping[str, Any] | 
     """
     if base:
         if "model" in options.given:
-            raise OptionError("--config has its own network; leave out --model")
+            raise OptionError("--config already specifies the network; omit --model")
         if base.get("space", {}).get("network") != "head":
             return "cnn", ""
         _check_usable(options, tracks, "--config")
@@ -41,11 +41,11 @@ def choose_network(options: Options, tracks: Dataset, base: Mapping[str, Any] | 
         return "cnn", ""
     spectrograms = "a network on spectrograms, because"
     if given := [name for name in (*_ONLY_CNN, "space", "start") if name in options.given]:
-        return "cnn", f"{spectrograms} {_option(given[0])} is given"
+        return "cnn", f"{spectrograms} {_option(given[0])} is set"
     if which := _images(tracks):
         return "cnn", f"{spectrograms} {which} spectrogram images"
     if not store.is_installed():
-        return "cnn", f"{spectrograms} {store.MODEL} is not installed; `raygenre pretrained install` gets it (29 MB)"
+        return "cnn", f"{spectrograms} {store.MODEL} is not installed; run `raygenre pretrained install` (29 MB)"
     return (
         "head",
         f"a network on the features of {store.MODEL}, because the tracks are audio; --model cnn: on spectrograms",
@@ -63,12 +63,13 @@ def check_head(space: Mapping[str, Entry], batch_size: int) -> None:
     """
     for name in space:
         if name not in HEAD_NAMES:
-            raise SpaceError(f"{name} has no effect on pretrained features, which have {', '.join(HEAD_NAMES)}")
+            allowed = ", ".join(HEAD_NAMES)
+            raise SpaceError(f"{name} has no effect on pretrained features; their hyperparameters are {allowed}")
     sizes = space.get("batch_size", batch_size)
     if isinstance(sizes, dict):
         sizes = sizes["low"]
     if any(int(size) < 2 for size in (sizes if isinstance(sizes, list) else [sizes])):
-        raise SpaceError("batch_size must be at least 2 on pretrained features, whose normalisation compares tracks")
+        raise SpaceError("batch_size must be at least 2 on pretrained features, which are normalised over each batch")
 
 
 def _check_usable(options: Options, tracks: Dataset, wanted_by: str) -> None:
@@ -78,8 +79,8 @@ def _check_usable(options: Options, tracks: Dataset, wanted_by: str) -> None:
             raise OptionError(f"{wanted_by} trains a network on pretrained features; leave out {_option(name)}")
     if which := _images(tracks):
         raise OptionError(
-            f"{which} spectrogram images, and pretrained features need the recordings; use --model cnn, or give "
-            "--data a folder of audio files"
+            f"{which} spectrogram images, and pretrained features require recordings; use --model cnn, or pass "
+            "a folder of audio files as --data"
         )
     if not store.is_installed():
         raise PretrainedError(f"{store.MODEL} is not installed; run `raygenre pretrained install`")

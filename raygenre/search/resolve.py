@@ -74,7 +74,7 @@ def resolve(
     if base and "data" not in options.given and base["data_digest"] != tracks.digest:
         raise OptionError(
             f"the data in {tracks.source} has changed since the search in --config ran; "
-            "give --data to run the same search on different data"
+            "use --data to run the same search on different data"
         )
     notes: dict[str, str] = {}
     preset = HEAD if network == "head" else PRESETS[options.preset]
@@ -84,7 +84,7 @@ def resolve(
     size: dict[str, Any] = {name: chosen(name) or defaults[name] for name in ("trials", "epochs", "batch_size")}
     space = _space(options, base, notes)
     if base and "preset" in options.given:
-        raise OptionError("--config has its own space; leave out --preset")
+        raise OptionError("--config already specifies the space; omit --preset")
     if network == "head" and (options.space or not base):
         check_head(space, size["batch_size"])
     if not base or (network == "head" and options.space):  # a space file cannot name the network
@@ -156,7 +156,7 @@ def check_unchanged(options: Options, ledger: Ledger) -> None:
     for name in _ONLY_NEW:
         if name in options.given:
             raise StudyError(
-                f"{_option(name)} applies only to a new study, and {ledger.name} exists; leave the option out "
+                f"{_option(name)} applies only to a new study, but {ledger.name} already exists; omit the option "
                 "to resume, or start a new study"
             )
     for name in _FIXED:
@@ -166,8 +166,8 @@ def check_unchanged(options: Options, ledger: Ledger) -> None:
         if (_objectives(requested) if name == "objectives" else requested) != stored:
             text = ",".join(stored) if name == "objectives" else stored
             raise StudyError(
-                f"the study {ledger.name} has {_option(name)} {text} and cannot resume with {requested}; "
-                "leave the option out, or start a new study"
+                f"the study {ledger.name} has {_option(name)} {text} and cannot be resumed with {requested}; "
+                "omit the option, or start a new study"
             )
 
 
@@ -175,12 +175,12 @@ def _space(options: Options, base: Mapping[str, Any], notes: dict[str, str]) -> 
     entries: dict[str, Entry] = space_file.read(options.space) if options.space else dict(base.get("space", {}))
     if options.search_width:
         if "width" in entries:
-            raise SpaceError("the space already has width; leave out --search-width")
+            raise SpaceError("the space already contains width; omit --search-width")
         entries["width"] = WIDTHS
         notes["width"] = f"{WIDTHS['low']} to {WIDTHS['high']} channels"
     for name in ("batch_size", "augmentation"):
         if name in options.given and name in entries:
-            raise SpaceError(f"the space already has {name}; leave out {_option(name)}")
+            raise SpaceError(f"the space already contains {name}; omit {_option(name)}")
     return entries
 
 

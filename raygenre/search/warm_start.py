@@ -49,7 +49,7 @@ def warm_start(
     for setting in (setting for rank in zip_longest(*ranked) for setting in rank if setting):
         if setting.values["network"] != network:
             raise OptionError(
-                f"--from {setting.study}: its network is {setting.values['network']}, and that of this search is "
+                f"--from {setting.study}: its network is {setting.values['network']}, but that of this search is "
                 f"{network}; leave it out"
             )
         values = {name: setting.values[name] for name in space}
@@ -64,5 +64,5 @@ def warm_start(
             raise OptionError(f"--from {study}: none of its values is in the space of this search; leave it out")
     note = f"first {', '.join(sources)}"
     if left_out:
-        note += f"; some values of {', '.join(sorted(left_out))} are outside the space and have the default instead"
+        note += f"; some values of {', '.join(sorted(left_out))} are outside the space and are replaced by the default"
     return WarmStart(points, sources, note)

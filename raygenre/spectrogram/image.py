@@ -97,7 +97,7 @@ def read_png(source: Path | bytes) -> NDArray[np.uint8]:
         check_regular(source, ImageError)
     data = source if isinstance(source, bytes) else _read_start(source)
     if len(data) > MAX_PNG_BYTES:
-        raise ImageError(f"the PNG is larger than {MAX_PNG_BYTES / 1e6:g} MB, so it is no spectrogram; {_REMEDY}")
+        raise ImageError(f"the PNG is larger than {MAX_PNG_BYTES / 1e6:g} MB, so it is not a spectrogram; {_REMEDY}")
     if not data.startswith(PNG_SIGNATURE):
         raise ImageError(f"the file is not a PNG; {_REMEDY}")
     try:

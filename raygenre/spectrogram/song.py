@@ -42,7 +42,7 @@ def middle_levels(path: Path, *, under_frame: bool = False) -> NDArray[np.uint8]
         raise audio.AudioError(
             audio.SILENT_MESSAGE
             if window.start == 0
-            else "the song is silent in its middle 30 s, the only part that is used; cut the silence out"
+            else "the middle 30 s of the song, the only part used, are silent; remove the silence"
         )
     return levels
 

@@ -111,7 +111,7 @@ def _read(path: Path) -> dict[str, str]:
         paths = sorted(path.glob("*.txt")) if path.is_dir() else [path]
         for file in paths:
             if file.stat().st_size > MAX_FILE_BYTES:
-                raise RequestError(f"{file} cannot be submitted: it has more than {MAX_FILE_BYTES / 1e6:g} MB")
+                raise RequestError(f"{file} cannot be submitted: it is larger than {MAX_FILE_BYTES / 1e6:g} MB")
         return {file.name: file.read_text() for file in paths}
 
 

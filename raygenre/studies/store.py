@@ -42,7 +42,7 @@ def open_store(storage: str | None, study_url: str | None, tracking_uri: str | N
     place = resolve(storage, tracking_uri)
     if is_url(str(place)):
         raise StudiesError(
-            f"studies at {place} need a database; give --study-url postgresql+psycopg2://USER:PASSWORD@HOST/NAME, or "
+            f"studies at {place} need a database; use --study-url postgresql+psycopg2://USER:PASSWORD@HOST/NAME, or "
             "set RAYGENRE_STUDY_URL"
         )
     return StudyStore(URL.create("sqlite", database=str(place.root / FILE)))
@@ -90,7 +90,7 @@ class StudyStore:
                 connection.execute(insert(studies).values(values))
             except IntegrityError as error:
                 raise StudiesError(
-                    f"there is a study {name} already; choose another name with --study, or continue it with "
+                    f"the study {name} already exists; choose another name with --study, or resume it with "
                     f"`raygenre studies resume {name}`"
                 ) from error
 

@@ -49,7 +49,7 @@ def check_processor(flags: frozenset[str] | None = None) -> Finding:
     names = {"avx2": "AVX2", "avx512f": "AVX-512", "avx512_bf16": "AVX512-BF16", "amx_bf16": "AMX", "bf16": "BF16"}
     features = [name for flag, name in names.items() if flag in flags]
     facts = {"name": hardware.processor_name(), "cores": cores, "features": features, "bfloat16": has_bfloat16}
-    found = f"{hardware.processor_name()}, {number}, {', '.join(features) or 'no vector extensions known here'}"
+    found = f"{hardware.processor_name()}, {number}, {', '.join(features) or 'no known vector extensions'}"
     if restricted not in ("", "avx512") and flags >= _AVX512:
         meaning = f"{found}; torch is restricted to {restricted} by ATEN_CPU_CAPABILITY, which is slower"
         return Finding("processor", "warning", meaning, "unset ATEN_CPU_CAPABILITY", facts)
@@ -66,8 +66,8 @@ def check_gpu() -> Finding:
     """Check whether there is a GPU, and whether its driver responds."""
     rows = hardware.query_gpus("name", "memory.total", "driver_version", "compute_cap")
     if not rows and any(Path("/dev").glob("nvidia[0-9]*")):
-        remedy = "run `nvidia-smi`, which names the reason; until then, the CPU is used"
-        return Finding("GPU", "warning", "there is an NVIDIA GPU, but nvidia-smi does not answer", remedy)
+        remedy = "run `nvidia-smi` to find the reason; until it is fixed, the CPU is used"
+        return Finding("GPU", "warning", "an NVIDIA GPU is present, but nvidia-smi does not respond", remedy)
     if not rows:
         return Finding("GPU", "ok", "none: training and prediction use the CPU")
     found = "; ".join(
@@ -95,10 +95,10 @@ def check_memory(cgroups: Path = Path("/sys/fs/cgroup")) -> Finding:
     shared = shutil.disk_usage(_SHM).free if _SHM.is_dir() else 0
     facts = {"total": total, "available": available, "shared": shared}
     if available < MIN_MEMORY:
-        return Finding("memory", "problem", found, "end other programs, or use a machine with more memory", facts)
+        return Finding("memory", "problem", found, "close other programs, or use a machine with more memory", facts)
     if available < TRIAL_MEMORY:
         meaning = f"{found}; one trial of a search may need {TRIAL_MEMORY / _GB:.0f} GB"
-        return Finding("memory", "warning", meaning, "end other programs, or search with --max-concurrent 1", facts)
+        return Finding("memory", "warning", meaning, "close other programs, or search with --max-concurrent 1", facts)
     if shared < (wanted := min(_OBJECT_STORE * available, max(_NO_SHM_LIMIT, shared))):
         meaning = f"{found}; {_SHM} has only {shared / _GB:.1f} GB, so Ray keeps its objects on disk, which is slower"
         remedy = f"enlarge it, in Docker with --shm-size={wanted / _GB:.1f}gb"

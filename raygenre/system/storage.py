@@ -113,9 +113,9 @@ def resolve(folder: str | os.PathLike[str] | None = None, tracking_uri: str | No
     # MLflow cannot open such a file: SQLAlchemy decodes the address, and MLflow creates the folder without decoding it.
     if sqlite_file(uri) != root / DATABASE:
         raise StorageError(
-            f"the path of the storage {root} contains '?' or a percent sign with two hexadecimal digits, which cannot "
-            "be in the address of its database; rename the folder, or choose a different one with --storage or "
-            "RAYGENRE_STORAGE"
+            f"the path of the storage {root} contains '?' or a percent sign with two hexadecimal digits, which are "
+            "not allowed in the address of its database; rename the folder, or choose a different one with --storage "
+            "or RAYGENRE_STORAGE"
         )
     return Storage(root, uri)
 

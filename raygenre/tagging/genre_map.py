@@ -34,15 +34,15 @@ def read_genre_map(path: Path, genres: Sequence[str] | None = None) -> dict[str,
     except OSError as error:
         raise GenreMapError(f"--map {path} cannot be read: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise GenreMapError(f"--map {path} is not YAML: {' '.join(str(error).split())}") from error
+        raise GenreMapError(f"--map {path} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, Mapping):
-        raise GenreMapError(f"--map {path} has to map genres to names, such as `hiphop: Hip-Hop`")
+        raise GenreMapError(f"--map {path} must map genres to names, such as `hiphop: Hip-Hop`")
     names: dict[str, tuple[str, ...]] = {}
     for genre, value in content.items():
         values = value if isinstance(value, list) else [value]
         for name in [genre, *values]:
             if not isinstance(name, str):
-                raise GenreMapError(f"--map {path}: {genre}: {name!r} is not text; write it in quotes")
+                raise GenreMapError(f"--map {path}: {genre}: {name!r} is not text; put it in quotes")
             if not name.strip() or not name.isprintable():
                 raise GenreMapError(f"--map {path}: {genre}: {name!r} is not a name; use printable characters")
         if not values:

@@ -98,7 +98,7 @@ class TagLog:
         except OSError as error:
             self._file.truncate(size)
             raise LogError(
-                f"the log {self.path} cannot be written: {error.strerror}; no more files are tagged"
+                f"the log {self.path} cannot be written: {error.strerror}; no more files will be tagged"
             ) from error
 
     def _lock(self) -> None:
@@ -133,7 +133,7 @@ def read_log(path: Path) -> list[Record]:
             fields = json.loads(line)
             version, _ = fields.pop("version"), fields.pop("time")
             if version != VERSION:
-                raise LogError(f"{path}, line {number}: version {version} is newer than this raygenre; update it")
+                raise LogError(f"{path}, line {number}: version {version} is newer than this raygenre; update raygenre")
             steps = [step if isinstance(step, str) else (int(step[0]), int(step[1])) for step in fields.pop("steps")]
             records.append(Record(**fields, steps=steps))
         except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:

@@ -67,4 +67,4 @@ def _open(path: Path, kind: str) -> FileTags:
                 return AsfTags(path)
             case _ if kind in CLASSES:
                 return VorbisTags(path, kind)
-    raise TagError(f"raygenre writes no tags in {kind.removeprefix('ogg/')} in Ogg; convert it to FLAC")
+    raise TagError(f"raygenre cannot write tags to Ogg files with {kind.removeprefix('ogg/')}; convert it to FLAC")

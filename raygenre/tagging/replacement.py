@@ -27,8 +27,8 @@ def check_replaceable(path: Path) -> os.stat_result:
         raise TagError("it is read-only; allow writing with `chmod u+w`")
     if status.st_nlink > 1:
         raise TagError(
-            f"it has {status.st_nlink} names (hard links), and writing one would part it from the others; "
-            "copy it first to tag it alone"
+            f"it has {status.st_nlink} hard links, and writing would detach it from the others; "
+            "to tag only this file, copy it first"
         )
     return status
 

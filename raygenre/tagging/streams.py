@@ -46,7 +46,8 @@ def view(path: Path) -> View:
     with _opened(path) as container:
         name = container.format.name
         if name not in _CONTAINERS:
-            raise TagError(f"raygenre writes no tags in {container.format.long_name} files; convert it to FLAC or M4A")
+            unsupported = container.format.long_name
+            raise TagError(f"raygenre cannot write tags to {unsupported} files; convert it to FLAC or M4A")
         kind = _CONTAINERS[name]
         if kind == "ogg":
             kind = f"ogg/{container.streams.audio[0].codec_context.name.removeprefix('lib')}"

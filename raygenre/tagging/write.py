@@ -41,7 +41,7 @@ def write_genres(
         again = open_tags(copy)
         texts = provenance.texts() if provenance else {}
         if again.genres != tuple(genres) or again.provenance != texts:
-            raise TagError(f"its format does not hold the genre {', '.join(genres)}; nothing was written")
+            raise TagError(f"its format cannot store the genre {', '.join(genres)}; nothing was written")
         record = Record(
             file=str(path),
             genres=list(genres),

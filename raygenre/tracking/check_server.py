@@ -33,7 +33,7 @@ def check_tracking(storage: Storage, schemas: Collection[str]) -> Finding:
     if storage.tracking_uri.startswith(("http://", "https://")):
         return _check_http(storage)
     found = f"{storage.server} is not checked, because opening it could create tables"
-    return Finding(_CHECK, "warning", found, "run `raygenre models`, which reports whether it answers")
+    return Finding(_CHECK, "warning", found, "run `raygenre models`, which reports whether it can be read")
 
 
 def _check_database(storage: Storage, path: Path, schemas: Collection[str]) -> Finding:
@@ -96,5 +96,6 @@ def _refusal(status: int, text: str) -> str:
     codes = {401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED"}
     if status in codes:
         return REMEDIES[codes[status]]
-    meaning = "there is no MLflow at this address" if status in (200, 404) else "the server answers with an error"
+    is_other = status in (200, 404)
+    meaning = "this is not the address of an MLflow server" if is_other else "the server responds with an error"
     return f"{meaning} ({status}){page_note(text)}"

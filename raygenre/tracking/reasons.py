@@ -19,7 +19,7 @@ _REASONS = {
     "NameResolutionError": "cannot resolve the host name",
     "Connection refused": "connection refused",
     "timed out": "the request timed out",
-    "too many 5": "the server answers with errors (5xx)",
+    "too many 5": "the server responds with errors (5xx)",
     "too many 4": "the server is too busy",
     "database is locked": "the database is locked",
     "NewConnectionError": "cannot connect",

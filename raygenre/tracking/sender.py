@@ -68,7 +68,7 @@ class Sender:
         """The reason why MLflow is unreachable; empty while it is reachable."""
         if self._error:
             return reason(self._error)
-        return "" if self._attempted.is_set() else "no answer yet"
+        return "" if self._attempted.is_set() else "no response yet"
 
     def flush(self, timeout: float) -> bool:
         """Wait until MLflow has every update, or for `timeout` s without progress; return whether it has them all."""

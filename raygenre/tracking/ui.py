@@ -20,7 +20,7 @@ _LAST_LINES = 3  # lines of the server's output to show if it ends
 
 
 class UiError(RaygenreError, RuntimeError):
-    """MLflow's server ended; the message contains its last lines of output."""
+    """MLflow's server exited; the message contains its last lines of output."""
 
 
 @contextmanager
@@ -51,7 +51,7 @@ def running(storage: Storage, port: int) -> Iterator["subprocess.Popen[bytes]"]:
                 if process.poll() is not None:
                     output.seek(0)
                     lines = output.read().decode(errors="replace").strip().splitlines()[-_LAST_LINES:]
-                    raise UiError(f"MLflow's server ended with status {process.returncode}: {' / '.join(lines)}")
+                    raise UiError(f"MLflow's server exited with status {process.returncode}: {' / '.join(lines)}")
                 time.sleep(_POLL)
             yield process
         finally:

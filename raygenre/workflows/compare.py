@@ -75,7 +75,7 @@ def unpaired_reason(runs: Sequence[RunSummary]) -> str:
     if len(registered) > 1:
         return ""
     those = f"only {registered[0]} has one" if registered else "none of these runs has one"
-    return f"No paired test: it needs two registered versions, and {those}"
+    return f"No paired test: it requires two registered versions, but {those}"
 
 
 def split_settings(runs: Sequence[RunSummary]) -> tuple[list[str], list[str]]:

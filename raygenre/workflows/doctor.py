@@ -12,9 +12,9 @@ from raygenre.system.finding import Finding
 from raygenre.system.storage import Storage, resolve
 
 PORTS = {
-    8000: ("`raygenre serve`", "end that program, or choose another port with `raygenre serve --port`"),
-    5000: ("`raygenre ui`", "end that program, or choose another port with `raygenre ui --port`"),
-    8080: ("`raygenre dashboard`", "end that program, or choose another port with `raygenre dashboard --port`"),
+    8000: ("`raygenre serve`", "stop that program, or choose another port with `raygenre serve --port`"),
+    5000: ("`raygenre ui`", "stop that program, or choose another port with `raygenre ui --port`"),
+    8080: ("`raygenre dashboard`", "stop that program, or choose another port with `raygenre dashboard --port`"),
     8265: ("Ray's dashboard", "nothing: Ray takes the next free port"),
 }
 """The default ports, each with the program that uses it and what to do if it is in use."""
@@ -41,7 +41,7 @@ def examine(folder: str | None = None, tracking_uri: str | None = None) -> Itera
     tracking = list(_guarded("MLflow", lambda: _check_tracking(storage)))
     yield from tracking
     if any(finding.status == "problem" for finding in tracking):
-        yield Finding("champion", "warning", "not checked, because MLflow cannot be read", "solve that problem first")
+        yield Finding("champion", "warning", "not checked, because MLflow cannot be read", "fix that problem first")
         return
     yield from _guarded("champion", lambda: _check_champion(storage))
 

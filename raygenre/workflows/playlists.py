@@ -36,7 +36,7 @@ def check_playlists(folder: Path, genres: Sequence[str]) -> None:
         PlaylistError: a playlist would replace such a file, or the folder is a file.
     """
     if folder.exists() and not folder.is_dir():
-        raise PlaylistError(f"{folder} is a file; --playlists takes a folder")
+        raise PlaylistError(f"{folder} is a file; --playlists requires a folder")
     for path in _targets(folder, genres).values():
         if path.exists() and not _is_ours(path):
             raise PlaylistError(

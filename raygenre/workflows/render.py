@@ -79,9 +79,11 @@ def plan_renders(source: Path, output: Path) -> RenderPlan:
     classless = [song for song in found.audio if song.parent == root]
     songs = [song for song in found.audio if song.parent != root]
     if not songs:
-        problem = f"all audio files are directly in {root}; pass its parent folder" if classless else f"{root} has none"
+        problem = f"{root} contains none"
+        if classless:
+            problem = f"all audio files are directly in {root}; pass its parent folder"
         problem += "".join(f"\n  {path}: {reason}" for path, reason in found.unusable[: track_files.MAX_LISTED])
-        raise DataError(f"rendering a data set needs <class>/ folders with audio files; {problem}")
+        raise DataError(f"rendering a data set requires <class>/ folders with audio files; {problem}")
     names = image_names([song.relative_to(root) for song in songs])
     targets = [RenderTarget(song, output / track_files.IMAGES / name) for song, name in zip(songs, names, strict=True)]
     return RenderPlan(targets, classless, found)

@@ -38,7 +38,7 @@ def make_split(dataset: Dataset, config: SearchConfig, grouping: Grouping) -> Sp
     if config.keep_duplicates and config.duplicates:
         raise OptionError("--duplicates and --keep-duplicates are mutually exclusive; omit one of them")
     if (config.split == "lists") != (config.split_lists is not None):
-        raise OptionError("--split lists and --split-lists DIR go together; give both or neither")
+        raise OptionError("--split lists and --split-lists DIR must be used together; use both or neither")
     known = read_duplicates(Path(config.duplicates)) if config.duplicates else []
     copies = None if config.keep_duplicates else known
     if config.split_lists:

@@ -49,4 +49,4 @@ async def decompressed(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
             if member.eof:  # another member may follow
                 rest, member, is_started = member.unused_data, zlib.decompressobj(_GZIP), False
     if is_started:
-        raise RefusalError(422, "the gzip body is cut off; send all of it")
+        raise RefusalError(422, "the gzip body is truncated; send the complete body")

@@ -41,7 +41,7 @@ class LimitSettings(BaseSettings):
         default=250_000_000,
         gt=0,
         description="Maximum total size, in bytes, of the bodies in a replica's memory; requests beyond it get 503. "
-        "What a body has beyond 4 MB is on disk.",
+        "The part of a body beyond 4 MB is stored on disk.",
     )
     most_stored_bytes: int = Field(
         default=4_000_000_000,
@@ -70,8 +70,8 @@ class LimitSettings(BaseSettings):
     request_seconds: float = Field(
         default=30,
         gt=0,
-        description="Time limit for an answer in seconds, from the end of the upload; then 503. Each 20 s of audio add "
-        "1 s, or each 10 s if a pretrained network computes the model's input.",
+        description="Time limit for an answer in seconds, from the end of the upload; then 503. Every 20 s of audio "
+        "adds 1 s, or every 10 s if a pretrained network computes the model's input.",
     )
     queue_length: int = Field(
         default=32,
@@ -172,7 +172,7 @@ class Limits:
     def late(self, seconds: float) -> RefusalError:
         """Return the 503 for an answer that is not ready at its time limit."""
         return self.unavailable(
-            f"the answer was not ready within {seconds:.3g} s (RAYGENRE_REQUEST_SECONDS); retry later, or {WAY_OUT}"
+            f"the response was not ready within {seconds:.3g} s (RAYGENRE_REQUEST_SECONDS); retry later, or {WAY_OUT}"
         )
 
     def body_too_large(self) -> RefusalError:
@@ -182,8 +182,8 @@ class Limits:
 
     def audio_too_long(self) -> RefusalError:
         """Return the 422 for audio that is too long."""
-        limit = f"{self.audio_seconds:g} s, which is the limit (RAYGENRE_MOST_SECONDS)"
-        return RefusalError(422, f"the audio lasts over {limit}; split it into parts, {self._way_out}")
+        limit = f"{self.audio_seconds:g} s (RAYGENRE_MOST_SECONDS)"
+        return RefusalError(422, f"the audio is longer than the limit of {limit}; split it into parts, {self._way_out}")
 
     def upload_too_slow(self) -> RefusalError:
         """Return the 408 for an upload below the minimum speed."""

@@ -132,7 +132,7 @@ class DecoderPool:
                 detail = f"the file crashes the decoder ({error.cause}); convert it to FLAC or MP3"
                 raise RefusalError(422, detail) from error
             raise self._limits.unavailable(
-                "the decoder was killed, maybe because memory ran out; retry later"
+                "the decoder was killed, possibly because memory ran out; retry later"
             ) from error
         except OSError as error:
             logs.error("decoder not started", error)
@@ -168,7 +168,7 @@ class DecoderPool:
     ) -> tuple[bytes, int]:
         if is_image:
             if window:
-                raise ValueError(f"a picture has no window {window}: it has a single one, number 0")
+                raise ValueError(f"an image has no window {window}: its only window is number 0")
             return spectrogram.write_png(spectrogram.read_png(start_of(data, MAX_PNG_BYTES + 1))), 1
         with closing(self._blocks(data, audio.SAMPLE_RATE, job)) as blocks:
             levels, number = window_levels(blocks, kind, window)

@@ -95,7 +95,7 @@ class LiveModels:
         """
         if self._champion:
             return self._champion
-        detail = "no champion is registered yet; until then, only /v1/predict answers, with pretrained tags"
+        detail = "no champion is registered yet; until then, only /v1/predict is available, and returns pretrained tags"
         raise RefusalError(503, detail, {"Retry-After": str(self._settings.retry_after)})
 
     @property

@@ -92,7 +92,7 @@ def send(
     except (OSError, http.client.HTTPException) as error:
         raise CallbackError(f"{host} cannot be notified: {error}") from error
     if not 200 <= status < 300:
-        raise CallbackError(f"{host} answered {status}")
+        raise CallbackError(f"{host} responded with {status}")
 
 
 class _PinnedConnection(http.client.HTTPSConnection):

@@ -99,7 +99,7 @@ class Jobs:
 
     async def _run(self, work: Callable[[], T]) -> T:
         if not self._settings.jobs:
-            raise RefusalError(404, "this endpoint takes no jobs (RAYGENRE_JOBS)")
+            raise RefusalError(404, "this endpoint does not accept jobs (RAYGENRE_JOBS)")
         try:
             return await asyncio.to_thread(work)
         except JobStoreError as error:

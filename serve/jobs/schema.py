@@ -26,7 +26,7 @@ class JobError(BaseModel):
         json_schema_extra={"example": {"status": 422, "detail": "the audio lasts 1.2 s; at least 3 s are needed"}}
     )
 
-    status: int = Field(description="HTTP status that the request would have got from `/v1/predict`.")
+    status: int = Field(description="HTTP status that the request would have received from `/v1/predict`.")
     detail: str = Field(description="What is wrong.")
     errors: list[FileError] | None = Field(
         default=None, description="The errors of all files, if the job has several files."
@@ -47,5 +47,5 @@ class Job(BaseModel):
     finished_at: datetime | None = Field(description="When it finished; null until then.")
     expires_at: datetime | None = Field(description="When the job will be deleted; null until it has finished.")
     seconds: float = Field(description="Audio decoded so far, in s.", ge=0)
-    result: Answer | Answers | None = Field(description="What `/v1/predict` would have answered; null until then.")
-    error: JobError | None = Field(default=None, description="Why the job has failed; null if it has not.")
+    result: Answer | Answers | None = Field(description="What `/v1/predict` would have returned; null until then.")
+    error: JobError | None = Field(default=None, description="Why the job failed; null if it did not.")

@@ -26,7 +26,7 @@ class JobSettings(LimitSettings):
         default=2_000_000_000, gt=0, description="Maximum size of a job's body in bytes; larger ones get 413."
     )
     most_job_seconds: float = Field(
-        default=21_600, gt=0, description="Maximum duration of an audio file of a job in seconds."
+        default=21_600, gt=0, description="Maximum duration of an audio file in a job, in seconds."
     )
     most_jobs_bytes: int = Field(
         default=10_000_000_000,
@@ -60,8 +60,8 @@ class JobLimits(Limits):
         return self.too_large(f"the job's body is larger than the limit of {limit}; send an MP3, or {WAY_OUT}")
 
     def audio_too_long(self) -> RefusalError:
-        limit = f"{self.audio_seconds:g} s, which is the limit for jobs (RAYGENRE_MOST_JOB_SECONDS)"
-        return RefusalError(422, f"the audio lasts over {limit}; split it into parts, or {WAY_OUT}")
+        limit = f"{self.audio_seconds:g} s for jobs (RAYGENRE_MOST_JOB_SECONDS)"
+        return RefusalError(422, f"the audio is longer than the limit of {limit}; split it into parts, or {WAY_OUT}")
 
 
 def job_limits(settings: JobSettings) -> JobLimits:

@@ -127,7 +127,7 @@ class Worker:
         result, error = None, None
         try:
             if claim.attempt > MAX_ATTEMPTS:
-                raise RefusalError(503, f"{MAX_ATTEMPTS} replicas ended while they worked on this job; send an MP3")
+                raise RefusalError(503, f"{MAX_ATTEMPTS} replicas stopped while processing this job; send an MP3")
             result = await self._answer(claim, progress)
         except RefusalError as refusal:
             if refusal.status == 503 and claim.attempt < MAX_ATTEMPTS:

@@ -27,7 +27,7 @@ class Metrics:
             "Songs, by genre, uncertainty and model.",
             _tags("genre", "uncertain", "model"),
         )
-        self._tagged = Counter("raygenre_tagged", "Songs whose pretrained tags were named.")
+        self._tagged = Counter("raygenre_tagged", "Songs for which pretrained tags were predicted.")
         self._refused_files = Counter(
             "raygenre_refused_files", "Files without a prediction, by the status of the file.", _tags("status")
         )

@@ -154,9 +154,9 @@ def _replace(lines: list[str], pattern: str, by: str) -> re.Match[str]:
 def _errors() -> Iterator[str]:
     """Yield the lines for HAProxy's own errors; the pages for late and non-HTTP requests cannot be changed."""
     for status, detail in (
-        (502, "the replica stopped before it answered; retry later"),
+        (502, "the replica stopped before it responded; retry later"),
         (503, "no replica is available; retry later"),
-        (504, "the answer was not ready in time; retry later"),
+        (504, "the response was not ready in time; retry later"),
     ):
         yield "http-error " + _problem(status, 503, "Service Unavailable", detail)
 

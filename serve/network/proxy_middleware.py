@@ -35,13 +35,13 @@ _REFUSALS = {  # status of Ray's own response → status and detail of the respo
     404: (404, "no application at this path"),
     # Ray does not report whether the client or the replica timed out. Replicas time out before Ray does, so Ray's 408
     # becomes 503.
-    408: (503, "the answer was not ready in time; retry later"),
+    408: (503, "the response was not ready in time; retry later"),
     429: (429, "too many requests are waiting; retry later"),
     503: (503, "no replica is available; retry later"),
 }
 # Ray need not watch for disconnecting clients in a replica, because `serve.web.client_disconnect` does.
 _DO_NOT_WATCH = (b"x-request-disconnect-disabled", b"?1")
-_REPLICA_LOST = (503, "the replica stopped before it answered; retry later")
+_REPLICA_LOST = (503, "the replica stopped before it responded; retry later")
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 

@@ -142,7 +142,8 @@ def protected(classify: Classify) -> APIRouter:
         """
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if content_type != CONTENT_TYPE:
-            raise RefusalError(415, f"the content type is not {CONTENT_TYPE}; send one of MLflow's JSON forms as it")
+            detail = f"the content type must be {CONTENT_TYPE}, and the body one of MLflow's JSON forms"
+            raise RefusalError(415, detail)
         service: Service = request.app.state.service
         _, answers = await classify(request, lambda body: _parse(body, service.limits))
         response = Invocations(predictions=[_prediction(answer) for answer in answers])

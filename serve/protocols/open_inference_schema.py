@@ -143,7 +143,7 @@ class InferResponse(BaseModel):
     )
     id: str | None = Field(default=None, description="The request's id, if it has one.")
     parameters: Parameters = Field(
-        description="`trained_on`: `synthetic` for a model that knows only synthetic sounds, whose answers for real "
-        "songs mean nothing, otherwise `real` or `unknown`."
+        description="`trained_on`: `synthetic` for a model that was trained only on synthetic sounds, whose "
+        "predictions for real songs are meaningless, otherwise `real` or `unknown`."
     )
     outputs: list[ResponseOutput] = Field(description="The outputs.")

@@ -89,13 +89,13 @@ def read_inputs(request: InferRequest, binary: bytes, limits: Limits) -> Sequenc
         detail = f"binary_data_size of the input {tensor.name!r} is {size}, but {len(binary)} bytes follow the JSON"
         raise malformed(detail)
     if (tensor.data is None) is ("binary_data_size" not in tensor.parameters):
-        raise malformed(f"the input {tensor.name!r} has neither or both of `data` and `binary_data_size`")
+        raise malformed(f"the input {tensor.name!r} must have exactly one of `data` and `binary_data_size`")
     match tensor.name, tensor.datatype, tensor.shape:
         case "file", "BYTES", [number] | [number, 1]:
             return _files(tensor, binary, number, limits)
         case "levels", "UINT8", [number, 128, 333]:
             return _levels(tensor, binary, number, limits)
-    detail = f"the input {tensor.name!r} is {tensor.datatype} {tensor.shape}; the model takes `file`, BYTES [N], or "
+    detail = f"the input {tensor.name!r} is {tensor.datatype} {tensor.shape}; the model accepts `file`, BYTES [N], or "
     raise malformed(f"{detail}`levels`, UINT8 [N, {N_MELS}, {COLUMNS}]")
 
 
@@ -146,10 +146,10 @@ def _files(tensor: RequestInput, binary: bytes, number: int, limits: Limits) -> 
         elements = [part for element in tensor.data for part in (element if isinstance(element, list) else [element])]
         texts = [element for element in elements if isinstance(element, str)]
         if len(texts) != len(elements):
-            raise malformed("an element of the input `file` is not a text; send files in base64")
+            raise malformed("an element of the input `file` is not text; send files in base64")
         files = decode_files(texts, limits)
     if len(files) != number:
-        raise malformed(f"the shape of the input `file` says {number} files, but the data have {len(files)}")
+        raise malformed(f"the shape of the input `file` specifies {number} files, but the data contains {len(files)}")
     return files
 
 
@@ -168,7 +168,7 @@ def _levels(tensor: RequestInput, binary: bytes, number: int, limits: Limits) ->
     check_number(number, limits)
     levels = np.frombuffer(binary, np.uint8).copy() if tensor.data is None else _integers(tensor.data)
     if levels.size != number * N_MELS * COLUMNS:
-        detail = f"the shape of the input `levels` says {number * N_MELS * COLUMNS} levels, but the data have"
+        detail = f"the shape of the input `levels` specifies {number * N_MELS * COLUMNS} levels, but the data contains"
         raise malformed(f"{detail} {levels.size}")
     songs = levels.reshape(number, N_MELS, COLUMNS)
     if not songs.any(axis=(1, 2)).all():
@@ -177,7 +177,7 @@ def _levels(tensor: RequestInput, binary: bytes, number: int, limits: Limits) ->
 
 
 def _integers(data: Sequence[object]) -> NDArray[np.uint8]:
-    detail = "the data of the input `levels` are not integers from 0 to 255, flat or nested as its shape says"
+    detail = "the data of the input `levels` are not integers from 0 to 255, flat or nested as its shape specifies"
     try:
         values = np.array(data)
     except ValueError as error:

@@ -54,9 +54,9 @@ _ERRORS = {  # description and example detail
         "too many predictions in progress; retry later",
     ),
     503: (
-        "The answer was not ready in time, there is no space for more files, or no replica is available; retry after "
+        "The response was not ready in time, there is no space for more files, or no replica is available; retry after "
         "the time in Retry-After.",
-        "the answer was not ready within 30 s (RAYGENRE_REQUEST_SECONDS); retry later, or use `raygenre predict` on "
+        "the response was not ready within 30 s (RAYGENRE_REQUEST_SECONDS); retry later, or use `raygenre predict` on "
         "your own machine, which has no limit",
     ),
 }
@@ -130,7 +130,7 @@ PREDICT_RESPONSES = problems(404, *PREDICT_STATUSES) | {
             },
             "application/x-ndjson": {
                 "schema": {
-                    "description": "One of these per line: windows, and last the whole answer or an error. Tags are a "
+                    "description": "One of these per line: the windows, then the whole answer or an error. Tags are a "
                     "single line.",
                     "anyOf": [
                         {"$ref": f"#/components/schemas/{model.__name__}"}

@@ -40,7 +40,7 @@ async def _require_key(request: Request) -> None:
         raise RefusalError(401, detail, {"WWW-Authenticate": "Bearer"})
 
 
-_TAGS = "Name the pretrained network's tags instead of the model's genres."
+_TAGS = "Return the pretrained network's tags instead of the model's genres."
 _PICTURES = "Whether streamed windows have pictures, if the model's input is spectrograms."
 T = TypeVar("T")
 
@@ -106,7 +106,7 @@ async def predict(
 ) -> Response:
     """Classify the song in the body, or each file in a form.
 
-    With `tags=true`, or as long as the registry has no champion, the answers are the tags of the pretrained network.
+    With `tags=true`, or while the registry has no champion, the response contains tags from the pretrained network.
 
     The response to a form is `{"predictions": [...], "errors": [...]}`. If only some of its files can be classified,
     their answers are returned with status 200, and `errors` gives the reason for each of the other files. If none can
@@ -171,7 +171,7 @@ async def spectrogram(request: Request, window: Annotated[int, Query(ge=0, le=10
 
 @_protected.get("/model", responses=openapi_extras.PROTECTED_RESPONSES, openapi_extra=openapi_extras.API_KEY)
 async def model(request: Request) -> ModelFacts | TagFacts:
-    """Describe the model being served, or the pretrained network as long as the registry has no champion."""
+    """Describe the model being served, or the pretrained network while the registry has no champion."""
     return model_facts(_service(request))
 
 
@@ -200,7 +200,7 @@ async def _classify(
     service = _service(request)
     service.models.choose(version)  # refuses another version before the body is read
     if is_form(request):
-        raise RefusalError(415, "this path takes no forms; send JSON, or send the form to /v1/predict")
+        raise RefusalError(415, "this path does not accept forms; send JSON, or send the form to /v1/predict")
     service.predictions.check()
     with service.bodies.reservation() as reservation:
         [body] = await _read(request, reservation)

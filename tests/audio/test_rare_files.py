@@ -113,12 +113,12 @@ def test_track_without_a_decoder_is_passed_over() -> None:
     file = tracks([SILENCE, SOUND], "matroska", "flac", default=0)
     unknown = file.replace(b"A_FLAC", b"A_NONE", 1)
     np.testing.assert_allclose(decode(unknown), plain(SOUND), rtol=0, atol=2**-14)
-    with pytest.raises(AudioError, match="no decoder for the audio, which may be encrypted"):
+    with pytest.raises(AudioError, match="no decoder supports this audio, which may be encrypted"):
         decode(file.replace(b"A_FLAC", b"A_NONE"))
 
 
 def test_search_for_a_track_that_sounds_stops_at_the_limit() -> None:
-    with pytest.raises(AudioError, match="over 1 s"):
+    with pytest.raises(AudioError, match="limit of 1 s"):
         decode(tracks([SILENCE, SILENCE], "matroska", "flac"), longest_seconds=1)
 
 
@@ -127,7 +127,7 @@ def test_search_for_a_track_that_sounds_stops_at_the_limit() -> None:
     [
         (lambda: sound("ipod", "aac")[:-2000], "the MP4 file is cut off before its index; copy it again"),
         (lambda: sound("ipod", "aac").partition(b"mvhd")[0], "the MP4 file is cut off before its index; copy it again"),
-        (opus_without_first_page, "the Ogg file lacks its first page, which says how it was encoded; copy it again"),
+        (opus_without_first_page, "the Ogg file lacks its first page, which describes the encoding; copy it again"),
         (lambda: sound("ogg", "libopus")[:40], "the Ogg file is damaged or cut off; copy it again"),
         (lambda: sound("wv", "wavpack")[:40], "the file contains no audio samples; convert it"),
         (lambda: b"TTA1" + bytes(100), "the TTA file is damaged or cut off; copy it again"),

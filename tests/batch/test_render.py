@@ -45,5 +45,5 @@ def test_images_that_are_not_older_are_kept(music: Path, tmp_path: Path, source:
 def test_songs_need_class_folders(tmp_path: Path) -> None:
     (tmp_path / "song.mp3").touch()
     for source in (f"file://{tmp_path}", str(tmp_path)):
-        with pytest.raises(DataError, match="needs <class>/ folders with audio files"):
+        with pytest.raises(DataError, match="requires <class>/ folders with audio files"):
             plan_batch(source, Location(str(tmp_path / "out")))

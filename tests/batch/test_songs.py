@@ -28,7 +28,7 @@ def test_each_song_of_folders_and_urls_is_found_once(music: Path, tmp_path: Path
     local = [str(music / name) for name in sorted([*files, "jazz/drawn.png"])]
     assert found.table["path"].to_pylist() == [*local, *(f"file://{music}/{name}" for name in files)]
     assert found.clutter == {"hidden": 2, ".jpg": 2, ".png": 1}
-    assert found.failed == ((f"file://{tmp_path}", "no audio file is stored there"),)
+    assert found.failed == ((f"file://{tmp_path}", "it contains no audio files"),)
 
 
 def test_parquet_names_songs(music: Path, tmp_path: Path) -> None:
@@ -40,7 +40,7 @@ def test_parquet_names_songs(music: Path, tmp_path: Path) -> None:
     assert names([str(folder)]) == names([f"file://{folder}"]) == ["/a.wav", "s3://b/c d?.wav", "/e.wav"]
     with pytest.raises(BatchError, match=r"it has no column sound; choose a column of .* --column: path, n"):
         names([str(folder)], "sound")
-    with pytest.raises(BatchError, match="its column n is of the type int64"):
+    with pytest.raises(BatchError, match="its column n has the type int64"):
         names([str(folder)], "n")
     with pytest.raises(BatchError, match="is not a complete Parquet file"):
         names([str(music / "jazz" / "note.mp3")], "path")
@@ -61,7 +61,7 @@ def test_blocks_keep_to_one_group_of_rows(tmp_path: Path) -> None:
 
 def test_a_store_has_one_set_of_options() -> None:
     assert Stores.of(["s3://a?x=1", "s3://b/c?x=1", "/d?", "gs://e"]).options == {"s3": "?x=1", "gs": ""}
-    with pytest.raises(LocationError, match="all s3:// sources need the same options"):
+    with pytest.raises(LocationError, match="all s3:// sources must have the same options"):
         Stores.of(["s3://a?x=1", "s3://a"])
 
 
@@ -79,10 +79,10 @@ def test_an_output_belongs_to_one_model(tmp_path: Path) -> None:
     output.forget_failures()
     assert output.done().to_pylist() == ["b"]
     assert len(pq.read_table(tmp_path / "out")) == 3  # a row for each window
-    with pytest.raises(BatchError, match="has results of another model"):
+    with pytest.raises(BatchError, match="contains results from another model"):
         output.open("raygenre/2", decisive | {"sha256": "2"})
     (tmp_path / "mine.txt").touch()
-    with pytest.raises(BatchError, match=r"has files that are not results of a batch, such as mine\.txt"):
+    with pytest.raises(BatchError, match=r"contains files that are not batch results, such as mine\.txt"):
         Output(Location(str(tmp_path))).open("raygenre/1", decisive)
     (tmp_path / "out" / "part-1.parquet").write_bytes(b"PAR1")
     with pytest.raises(BatchError, match="is damaged"):

@@ -176,7 +176,7 @@ def test_without_a_champion_the_page_shows_tags(page: Page, tmp_path: Path) -> N
     (tmp_path / "song.mp3").write_bytes(b"ID3")
     page.set_input_files("#file", tmp_path / "song.mp3")
     expect(page.locator("#genre")).to_have_text("jazz, blues, 60s")
-    expect(page.locator("#tags-note")).to_contain_text(f"{NOTE}: named by MSD_musicnn (ISC licence)")
+    expect(page.locator("#tags-note")).to_contain_text(f"{NOTE}: predicted by MSD_musicnn (ISC licence)")
     expect(page.locator("#bars li").first).to_have_text("jazz62 %")
     expect(page.locator("#show-tags")).to_be_hidden()
     expect(page.locator("#caption")).to_contain_text("Spectrogram, 0:00 to 0:29")

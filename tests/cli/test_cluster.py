@@ -33,7 +33,7 @@ def test_predict_on_a_cluster_writes_and_continues(
     table = pd.read_parquet(tmp_path / "out")  # as other programs read it
     assert len(table) == 5
     second = run(*command)
-    done = f"4 of 4 songs are done already in {tmp_path / 'out'}"
+    done = f"4 of 4 songs are already done in {tmp_path / 'out'}"
     assert second.stdout.splitlines() == [done, f"{tmp_path / 'out'}: no new songs"]
     assert second.exit_code == 0
     assert len(pd.read_parquet(tmp_path / "out")) == 5
@@ -53,9 +53,9 @@ def test_render_on_a_cluster_writes_and_continues(run: Callable[..., Result], al
     [
         (["predict", "s3://songs/music"], "s3://songs/music is a URL; add --address auto"),
         (["predict", "song.wav", "-o", "s3://songs/out"], "s3://songs/out is a URL; add --address auto"),
-        (["predict", "song.wav", "--column", "sound"], "--column and --retry-failed need --address"),
+        (["predict", "song.wav", "--column", "sound"], "--column and --retry-failed require --address"),
         (["predict", "song.wav", "--address", "auto"], "--address needs --output"),
-        (["predict", "song.wav", "--address", "auto", "-o", "x", "--json"], "it takes no --json"),
+        (["predict", "song.wav", "--address", "auto", "-o", "x", "--json"], "it cannot be combined with --json"),
         (["predict", "ftp://host/songs", "--address", "auto", "-o", "x"], "unsupported storage URL ftp://host/songs"),
         (["render", "s3://songs/music", "-o", "out"], "s3://songs/music is a URL; add --address auto"),
         (["render", "song.wav", "-o", "out", "--address", "auto"], "song.wav is not a folder"),

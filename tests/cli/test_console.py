@@ -137,9 +137,9 @@ def test_commands_use_no_markup(path: Path) -> None:
 
 
 def test_file_errors_name_the_failure_the_reason_and_the_file() -> None:
-    with pytest.raises(FileAccessError) as error_info, file_errors("a list of tracks cannot be read"):
+    with pytest.raises(FileAccessError) as error_info, file_errors("a track list cannot be read"):
         Path("/missing.txt").read_bytes()
-    assert str(error_info.value) == "a list of tracks cannot be read: No such file or directory (/missing.txt)"
+    assert str(error_info.value) == "a track list cannot be read: No such file or directory (/missing.txt)"
 
 
 @pytest.mark.parametrize(

@@ -182,7 +182,7 @@ def test_compare_of_evaluations_shows_their_options(ring: Ring) -> None:
     assert ["split", "test", "all"] in lines
     other = call(ring, "compare", runs[0], "spring").stdout
     assert "split" not in other
-    assert "settings that not all of them have (4)" in other
+    assert "settings missing from some of the runs (4)" in other
 
 
 def test_compare_prints_why_trials_have_no_paired_test(ring: Ring) -> None:
@@ -190,7 +190,7 @@ def test_compare_prints_why_trials_have_no_paired_test(ring: Ring) -> None:
     client = Server(ring.storage).client
     trial = client.create_run(search.experiment_id, tags={"role": "trial", "mlflow.parentRunId": search.run_id})
     result = call(ring, "compare", trial.info.run_id, f"models:/raygenre/{BELLS}")
-    assert f"and only version {BELLS} has one" in result.stdout
+    assert f"but only version {BELLS} has one" in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_compare_prints_why_trials_have_no_paired_test(ring: Ring) -> None:
     [
         (["spring"], "at least two runs"),
         (["spring", "winter"], "winter is not a run id"),
-        (["spring", "summer", "-o", "page.pdf"], "the suffix .html"),
+        (["spring", "summer", "-o", "page.pdf"], "must end in .html"),
     ],
 )
 def test_compare_rejects_wrong_arguments(ring: Ring, arguments: list[str], message: str) -> None:

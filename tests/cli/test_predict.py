@@ -51,7 +51,7 @@ def test_predict_refuses_songs_beyond_a_limit(finished: FinishedSearch, song: Pa
     arguments = ["predict", "--storage", str(finished.storage.root), "--longest", "20", str(song)]
     result = RUNNER.invoke(app, arguments)
     assert result.exit_code == 1
-    assert "the audio lasts over 20 s, which is the limit" in result.stderr
+    assert "the audio is longer than the limit of 20 s" in result.stderr
 
 
 @pytest.fixture(autouse=True)
@@ -155,9 +155,9 @@ def test_predict_lists_only_the_first_of_many_failures(model: str, tmp_path: Pat
     assert f"{table}: 12 songs: 12 failed" in listed.stdout
     *errors, last = listed.stderr.splitlines()
     assert [error.partition(": the file is empty")[0] for error in errors] == [f"error: {file}" for file in files[:10]]
-    assert last == f"and 2 more; all are in the column `error` of {table}"
+    assert last == f"and 2 more; all are listed in the column `error` of {table}"
     assert predict("--model", model, music, "--json").stderr.splitlines()[10:] == [
-        "and 2 more; all are in the JSON lines"
+        "and 2 more; all are listed in the JSON lines"
     ]
     assert len(predict("--model", model, music).stderr.splitlines()) == 12  # no other output lists them
 
@@ -190,8 +190,8 @@ def test_predict_plots_a_song(model: str, album: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["-o", "songs.txt"], "the suffix .csv or .parquet"),
-        (["--plot", "song.jpg"], "the suffix .png"),
+        (["-o", "songs.txt"], "must end in .csv or .parquet"),
+        (["--plot", "song.jpg"], "must end in .png"),
         (["--model", "nowhere"], "nowhere cannot be loaded"),
     ],
 )
@@ -204,7 +204,7 @@ def test_predict_rejects_wrong_options(album: Path, options: list[str], message:
 def test_predict_plots_exactly_one_song(album: Path) -> None:
     result = predict(album, "--plot", "songs.png")
     assert result.exit_code == 2
-    assert "--plot takes exactly one song, not 3" in result.stderr
+    assert "--plot requires exactly one song, not 3" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -286,11 +286,11 @@ def test_predict_keeps_playlists_of_the_user(model: str, tagged: Path, tmp_path:
 
 
 def test_predict_takes_what_is_done_from_the_cache(model: str, tagged: Path, storage: Path) -> None:
-    cached = "3 predictions come from the cache"
+    cached = "3 predictions were read from the cache"
     first = predict("--model", model, tagged).stdout
     second = predict("--model", model, tagged).stdout
     assert cached not in first
-    assert second == first + f"{cached}; --no-cache computes again\n"
+    assert second == first + f"{cached}; use --no-cache to compute again\n"
     assert cached not in predict("--model", model, tagged, "--no-cache").stdout
     entries = [path for path in (storage / "cache" / "predictions").rglob("*") if path.is_file()]
     assert len(entries) == 3

@@ -34,7 +34,7 @@ def test_render_makes_a_data_set_of_a_folder(album: Path, tmp_path: Path) -> Non
 def test_render_rejects_wrong_paths(song: Path, album: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for source, output, message in (
-        (song, tmp_path / "out.jpg", "the suffix .png"),
+        (song, tmp_path / "out.jpg", "must end in .png"),
         (tmp_path / "none.mp3", tmp_path / "out.png", "does not exist"),
         (album, tmp_path / "out", "pass its parent folder"),
         (album.parent, tmp_path / "file", "is a file"),

@@ -52,7 +52,7 @@ def test_submit_takes_every_option_of_tune() -> None:
         (["stop", "spring"], "there is no study spring"),
         (["resume", "spring"], "there is no study spring"),
         (["set", "spring", "--priority", "1"], "there is no study spring"),
-        (["set", "--priority", "1"], "name the study whose settings are to be changed"),
+        (["set", "--priority", "1"], "specify the study whose settings you want to change"),
         (["set"], "nothing to change"),
         (["remove", "spring"], "there is no study spring"),
         (["logs", "spring"], "there is no study spring"),
@@ -103,7 +103,7 @@ def test_wishes_are_recorded(store: StudyStore, tmp_path: Path) -> None:
     assert call("set", "spring", *changes, storage=tmp_path).exit_code == 0
     study = store.get("spring")
     assert (study.max_concurrent, study.priority, study.time_budget, study.trials) == (1, 5, 5400, 20)
-    assert "can only raise it" in call("set", "spring", "--trials", "3", storage=tmp_path).stderr
+    assert "can only increase it" in call("set", "spring", "--trials", "3", storage=tmp_path).stderr
     assert call("set", "spring", "--max-concurrent", "0", storage=tmp_path).exit_code == 0
     assert store.get("spring").max_concurrent is None
     assert call("set", "--user-limit", "4", storage=tmp_path).exit_code == 0

@@ -77,7 +77,7 @@ def test_written_genres_are_taken_back(certain: str, music: Path) -> None:
     result = tag("music", "--write", "--model", certain)
     assert result.exit_code == 0, result.output
     assert "2 songs: 1 written, 1 kept" in result.stdout.splitlines()
-    assert result.stdout.splitlines()[-1] == "to take this back: raygenre tag --undo raygenre-tags.jsonl"
+    assert result.stdout.splitlines()[-1] == "to undo this: raygenre tag --undo raygenre-tags.jsonl"
     assert present_genre(song).genres == (prediction(certain, song),)
     assert open_tags(song).provenance == {}
     again = tag("music", "--write", "--model", "nowhere")  # not needed, because there is nothing to predict
@@ -100,14 +100,14 @@ def test_genres_are_overwritten_under_the_users_names(certain: str, music: Path)
         assert present_genre(song).genres == (prediction(certain, song).title(), "Ünï")
         assert set(open_tags(song).provenance) == {"raygenre_model", "raygenre_confidence"}
         assert open_tags(song).provenance["raygenre_model"] == "certain"
-    assert "2 songs: 2 with this genre already" in tag(*arguments).stdout.splitlines()
+    assert "2 songs: 2 already with this genre" in tag(*arguments).stdout.splitlines()
     (entry, *_) = sorted(Path("results").rglob("predictions/*/*"))
     assert len([*entry.parents[1].glob("*/*")]) == 4  # of both songs, before and after, so they are not decoded again
     set_genres(music / "old.mp3", "Changed since")
     undone = tag("--undo", "log")
     assert undone.exit_code == 1
     assert undone.stdout == "2 songs: 1 restored completely, 1 left\n"
-    assert "old.mp3: its genre was changed since; it is left as it is" in undone.stderr
+    assert "old.mp3: its genre has been changed since; it was left unchanged" in undone.stderr
     assert present_genre(music / "old.mp3").genres == ("Changed since",)
 
 
@@ -124,7 +124,7 @@ def test_a_full_log_does_not_hide_what_was_written(certain: str, music: Path, mo
     assert (result.exit_code, result.stderr) == (2, "error: the log is full\n")
     assert result.stdout.splitlines()[-2:] == [
         "1 song: 1 written",
-        "to take this back: raygenre tag --undo raygenre-tags.jsonl",
+        "to undo this: raygenre tag --undo raygenre-tags.jsonl",
     ]
     assert tag("--undo", "raygenre-tags.jsonl").exit_code == 0
     assert contents(music) == before
@@ -160,8 +160,8 @@ def test_files_that_cannot_be_tagged_are_named(certain: str, music: Path) -> Non
     assert r"two\nlines.flac" in result.stdout
     [*errors] = result.stderr.splitlines()
     reasons = {
-        "a.wav": "it has 2 names (hard links)",
-        "b.wav": "it has 2 names (hard links)",
+        "a.wav": "it has 2 hard links",
+        "b.wav": "it has 2 hard links",
         "locked.wav": "it is read-only",
         "note.mp3": "the file is neither a PNG nor audio: it is text",
     }
@@ -185,7 +185,7 @@ def test_the_provenance_of_a_present_genre_is_written(certain: str, music: Path)
     for song in music.iterdir():
         assert present_genre(song).genres == (prediction(certain, song),)
         assert open_tags(song).provenance["raygenre_model"] == "certain"
-    assert "2 songs: 2 with this genre already" in tag(*arguments, "--write").stdout.splitlines()
+    assert "2 songs: 2 already with this genre" in tag(*arguments, "--write").stdout.splitlines()
     assert tag("--undo", "raygenre-tags.jsonl").exit_code == 0
     assert contents(music) == before
 
@@ -223,15 +223,15 @@ def test_sources_without_songs_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "name the songs or folders to tag, or --undo LOG"),
-        (["music", "--undo", "log"], "--undo takes a log and no other options"),
-        (["--undo", "log", "--overwrite"], "--undo takes a log and no other options"),
-        (["--undo", "log", "--map", "genres.yaml"], "--undo takes a log and no other options"),
-        (["--undo", "log", "--provenance"], "--undo takes a log and no other options"),
-        (["--undo", "log", "--model", "nowhere"], "--undo takes a log and no other options"),
-        (["--undo", "log", "--log", "other"], "--undo takes a log and no other options"),
+        ([], "specify the songs or folders to tag, or use --undo LOG"),
+        (["music", "--undo", "log"], "--undo LOG cannot be combined with songs or other options"),
+        (["--undo", "log", "--overwrite"], "--undo LOG cannot be combined with songs or other options"),
+        (["--undo", "log", "--map", "genres.yaml"], "--undo LOG cannot be combined with songs or other options"),
+        (["--undo", "log", "--provenance"], "--undo LOG cannot be combined with songs or other options"),
+        (["--undo", "log", "--model", "nowhere"], "--undo LOG cannot be combined with songs or other options"),
+        (["--undo", "log", "--log", "other"], "--undo LOG cannot be combined with songs or other options"),
         (["--undo", "log"], "the log log cannot be read: No such file"),
-        (["music", "--write", "--log", "missing/log"], "there is no folder missing"),
+        (["music", "--write", "--log", "missing/log"], "the folder missing does not exist"),
         (["music", "--map", "genres.yaml"], "genres.yaml cannot be read: No such file"),
         (["music", "--model", "nowhere"], "nowhere cannot be loaded"),
     ],

@@ -59,12 +59,12 @@ def tuned(script: dict[str, Any], *arguments: str, storage: Path) -> Result:
         (["--resume"], "there is no study in"),
         (["--resume", "--study", "spring"], "there is no study spring"),
         (["--data", "TRACKS", "--study", "a/b"], "letters"),
-        (["--data", "TRACKS", "--split", "lists"], "--split-lists DIR go together"),
+        (["--data", "TRACKS", "--split", "lists"], "--split-lists DIR must be used together"),
         (["--data", "TRACKS", "--trials", "2", "--top-k", "3"], "top_k is 3"),
         (["--data", "TRACKS", "--gpus-per-trial", "99"], "lower --gpus-per-trial"),
-        (["--data", "TRACKS", "--space", "EXAMPLE", "--batch-size", "4"], "leave out --batch-size"),
+        (["--data", "TRACKS", "--space", "EXAMPLE", "--batch-size", "4"], "omit --batch-size"),
         (["--data", "TRACKS", "--space", "/nowhere.yaml"], "/nowhere.yaml cannot be read: No such file"),
-        (["--data", "TRACKS", "--start", "dropout=0.9"], "dropout=0.9 is outside the space, which has 0 to 0.5"),
+        (["--data", "TRACKS", "--start", "dropout=0.9"], "dropout=0.9 is outside the space, which allows 0 to 0.5"),
         (["--data", "TRACKS", "--objectives", "loss,latency", "--scheduler", "asha"], "use --scheduler none"),
         (["--config", "EXAMPLE"], "line 9: unknown name dropout"),
         (["--data", "TRACKS", "--time-budget", "2"], "--time-budget '2' is not a duration"),
@@ -92,7 +92,7 @@ def test_an_impossible_search_fails_with_a_clear_error(
     ("folder", "ray_folder", "message"),
     [
         ("results", f"/tmp/{'x' * 76}", "set RAY_TMPDIR to a folder of your own"),
-        ("a%41b", "", "cannot be in the address of its database"),
+        ("a%41b", "", "not allowed in the address of its database"),
     ],
 )
 def test_unusable_folders_are_reported_before_tracks_are_read(
@@ -145,14 +145,14 @@ def test_a_hopeless_search_names_the_command_to_resume(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def failing(*arguments: object, max_failures: int, **named: object) -> None:
-        raise SearchFailedError(f"the last {max_failures} trials failed alike: KeyError: 'x'")
+        raise SearchFailedError(f"the last {max_failures} trials failed for the same reason: KeyError: 'x'")
 
     monkeypatch.setattr(job, "run", failing)
     arguments = ("--data", str(tracks_folder), "--study", "autumn", "--max-failures", "2")
     result = tuned(script, *arguments, storage=tmp_path)
     assert result.exit_code == 2, result.output
     error = " ".join(result.stderr.split())
-    assert error.startswith("error: the last 2 trials failed alike: KeyError: 'x' Everything so far is saved.")
+    assert error.startswith("error: the last 2 trials failed for the same reason: KeyError: 'x' Everything so far is")
     assert error.endswith(f"--resume --study autumn --storage {tmp_path} --max-failures 2")
 
 

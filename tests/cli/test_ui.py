@@ -86,5 +86,5 @@ def test_a_server_that_ends_is_an_error_with_its_last_words(tmp_path: Path) -> N
     result = CliRunner().invoke(app, ["ui", "--storage", str(tmp_path), "--port", str(free_port())])
     assert result.exit_code == 2
     [_, line] = result.stderr.splitlines()
-    assert line.startswith("error: MLflow's server ended with status ")
+    assert line.startswith("error: MLflow's server exited with status ")
     assert "file is not a database" in line

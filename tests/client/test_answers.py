@@ -66,11 +66,11 @@ def test_fields_that_are_not_known_are_ignored() -> None:
 def test_an_endpoint_without_a_model_is_named_as_such() -> None:
     core = Core("http://127.0.0.1:8000", api_key="", timeout=1, retries=Retries())
     answer, facts = (json.dumps(SCHEMAS[name]["example"]).encode() for name in ("TagAnswer", "TagFacts"))
-    with pytest.raises(NoModelError, match="8000 has no model for genres yet, only pretrained tags"):
+    with pytest.raises(NoModelError, match="8000 has no genre model yet, only pretrained tags"):
         core.read(Answer, answer)
-    with pytest.raises(NoModelError, match="8000 has no model for genres yet"):
+    with pytest.raises(NoModelError, match="8000 has no genre model yet"):
         core.read(ModelFacts, facts)
-    with pytest.raises(NoModelError, match="8000 has no model for genres yet"):
+    with pytest.raises(NoModelError, match="8000 has no genre model yet"):
         list(LineReader(core).feed(answer + b"\n"))
 
 

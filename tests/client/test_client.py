@@ -142,10 +142,10 @@ def test_a_refusal_is_final(predict: Callable[..., Answer], status: int) -> None
 @pytest.mark.parametrize(
     ("reply", "message"),
     [
-        (Reply(200, [b"<html>welcome</html>"]), "did not answer as a raygenre endpoint .*welcome"),
-        (Reply(200, [b'{"genre": "jazz"}'], JSON), "did not answer as a raygenre endpoint"),
-        (Reply(404, [b'{"detail": "Not Found"}'], JSON), "answered 404 Not Found, not as a raygenre endpoint"),
-        (Reply(308, headers={"Location": "https://music/"}), "redirects to https://music/; use the address"),
+        (Reply(200, [b"<html>welcome</html>"]), "sent a response that this version .*welcome"),
+        (Reply(200, [b'{"genre": "jazz"}'], JSON), "sent a response that this version"),
+        (Reply(404, [b'{"detail": "Not Found"}'], JSON), r"is not a raygenre endpoint \(it responded with 404 "),
+        (Reply(308, headers={"Location": "https://music/"}), "redirects to https://music/; use that address"),
     ],
 )
 def test_another_server_is_recognised(predict: Callable[..., Answer], reply: Reply, message: str) -> None:
@@ -168,7 +168,7 @@ def test_an_unknown_host_is_unreachable(predict: Callable[..., Answer]) -> None:
 def test_an_endpoint_that_hangs_is_given_up_once(predict: Callable[..., Answer]) -> None:
     released = threading.Event()
     with scripted(Reply(200, [b"late"], before=lambda: released.wait(30))) as server:
-        with pytest.raises(NoAnswerError, match="did not answer in time; raise"):
+        with pytest.raises(NoAnswerError, match="did not respond in time; raise"):
             predict(server.url, b"song", timeout=0.2)
         released.set()
         assert len(server.requests) == 1
@@ -238,19 +238,19 @@ def test_an_endpoint_without_streaming_gives_the_same(stream: Callable[[str], li
     assert answer.windows == (window,)
 
 
-PROBLEM = b'{"status": 503, "detail": "the answer was not ready", "request_id": "r-2"}\n'
+PROBLEM = b'{"status": 503, "detail": "the response was not ready", "request_id": "r-2"}\n'
 
 
 @pytest.mark.parametrize(
     ("chunks", "is_cut", "error", "message"),
     [
-        (WINDOWS[:1], False, NoAnswerError, "before the answer was complete"),
+        (WINDOWS[:1], False, NoAnswerError, "before the response was complete"),
         (WINDOWS[:1], True, NoAnswerError, "the connection to .* failed"),
-        ([WINDOWS[0], PROBLEM], False, RefusedError, "^the answer was not ready$"),
-        ([b"<html>\n"], False, UnexpectedAnswerError, "no answer: '<html>'"),
-        ([b"[]\n"], False, UnexpectedAnswerError, "no answer"),
-        ([b'{"number": 0}\n'], False, UnexpectedAnswerError, "no answer"),
-        ([SUMMARY, SUMMARY], False, UnexpectedAnswerError, "no answer"),
+        ([WINDOWS[0], PROBLEM], False, RefusedError, "^the response was not ready$"),
+        ([b"<html>\n"], False, UnexpectedAnswerError, "not a valid response: '<html>'"),
+        ([b"[]\n"], False, UnexpectedAnswerError, "not a valid response"),
+        ([b'{"number": 0}\n'], False, UnexpectedAnswerError, "not a valid response"),
+        ([SUMMARY, SUMMARY], False, UnexpectedAnswerError, "not a valid response"),
     ],
 )
 def test_a_stream_that_ends_badly_is_an_error(

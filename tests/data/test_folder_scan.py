@@ -51,7 +51,7 @@ def test_content_decides_what_an_unknown_suffix_is(tmp_path: Path) -> None:
     assert names(result, tmp_path) == ["song.part", "spectrogram.dat", "voice"]
     reasons = {path.name: reason for path, reason in result.left_out}
     assert list(reasons) == ["empty", "other.als", "photo.dat", "project.als", "tune.mid"]
-    for name, part in {"empty": "is empty", "other.als": "is text", "photo.dat": "a PNG of another size",
+    for name, part in {"empty": "is empty", "other.als": "is text", "photo.dat": "not have the size of a spectrogram",
                        "project.als": "gzip", "tune.mid": "MIDI"}.items():  # fmt: skip
         assert part in reasons[name]
     assert result.may_be_music == {tmp_path / "tune.mid"}
@@ -82,7 +82,7 @@ def test_links_are_followed_once(tmp_path: Path) -> None:
     (music / "loop").symlink_to("loop")
     result = scan(music)
     assert names(result, music) == ["jazz/b.mp3", "rock/a.mp3"]
-    read_already = "a link to a folder that is read already"
+    read_already = "a link to a folder that was already read"
     assert result.left_out == (
         (music / "all", read_already),
         (music / "best", read_already),

@@ -63,7 +63,7 @@ def grouped_folder(root: Path, *, tagged: bool, folders: bool) -> Dataset:
 def test_auto_uses_tags_and_then_folders(tagged: bool, folders: bool, by: str, tmp_path: Path) -> None:
     grouping = find_grouping(grouped_folder(tmp_path, tagged=tagged, folders=folders), "auto")
     assert grouping.by == by
-    assert grouping.note == f"6 {by}s; all tracks of one are in the same subset"
+    assert grouping.note == f"6 {by}s; all tracks of each {by} are in the same subset"
     assert sorted(grouping.groups) == [
         (f"{genre}.{first:05d}", f"{genre}.{first + 1:05d}") for genre in GENRES for first in (0, 2, 4)
     ]
@@ -106,7 +106,7 @@ def test_a_file_names_the_artists_of_images(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="line 1: expected TRACK ::: ARTIST"):
         read_artists(index, tracks)
     index.write_text("jazz.00000,Monk\n")
-    with pytest.raises(DataError, match="names no artist of a track in nowhere"):
+    with pytest.raises(DataError, match="contains no artist for any track in nowhere"):
         read_artists(index, tracks)
 
 

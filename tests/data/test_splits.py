@@ -227,7 +227,7 @@ def test_validation_out_of_range_is_rejected(validation: float) -> None:
 )
 def test_too_few_recordings_are_rejected(few: int, folds: int, duplicates: Sequence[Sequence[str]]) -> None:
     data = fake({"blues": 40, "jazz": few})
-    with pytest.raises(DataError, match=r"has no track of jazz"):
+    with pytest.raises(DataError, match=r"contains no tracks of jazz"):
         random_split(data, seed=0, folds=folds, validation=0.1, duplicates=duplicates)
 
 
@@ -418,5 +418,5 @@ def test_list_without_a_genre_is_rejected(side: str, tmp_path: Path) -> None:
     parts = {"train": ids(0, 14), "valid": ids(14, 18), "test": ids(18, 24)}
     parts[side] = [track for track in parts[side] if not track.startswith("rock")]
     write_lists(tmp_path, train=parts["train"], valid=parts["valid"], test=parts["test"])
-    with pytest.raises(DataError, match="no track of rock"):
+    with pytest.raises(DataError, match="no tracks of rock"):
         given_lists(tmp_path)

@@ -127,7 +127,7 @@ def test_genres_are_matched_by_name_and_others_are_skipped(tracks: Dataset, clas
     assert report.evaluation.labels.tolist() == tracks.labels[4:].tolist()
     [skipped] = [warning for warning in report.warnings if "alphorn" in warning]
     assert skipped.startswith("4 tracks of genres that the model was not trained on were skipped: alphorn.")
-    assert skipped.endswith("(bells, drone, storm), name it with --map alphorn=GENRE")
+    assert skipped.endswith("(bells, drone, storm), match it with --map alphorn=GENRE")
     with pytest.raises(
         EvaluationError, match=r"none of the genres in .* \(x, y, z\) is among the model's \(bells, drone, storm\)"
     ):

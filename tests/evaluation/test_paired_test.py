@@ -51,7 +51,7 @@ def test_equal_predictions_have_no_difference() -> None:
 
 
 def test_unequal_numbers_of_tracks_are_rejected() -> None:
-    with pytest.raises(ValueError, match="2 answers cannot be compared with 1"):
+    with pytest.raises(ValueError, match="2 predictions cannot be compared with 1"):
         PairedTest.of(np.array([True, False]), np.array([True]))
     with pytest.raises(ValueError, match="at least one track"):
         PairedTest.of(np.array([], dtype=bool), np.array([], dtype=bool))

@@ -39,4 +39,4 @@ def test_out_of_memory_fails_the_trial_with_that_reason(tracks_folder: Path, tmp
     assert result.returncode == 0, result.stdout + result.stderr
     ledger = Ledger.open(Location(str(tmp_path / "results" / "studies")), "autumn", url=None)
     assert [trial.state for trial in ledger.trials] == [TrialState.FAIL, TrialState.COMPLETE]
-    assert ledger.failure(0) == "out of memory: Ray ended the worker because its machine's memory was full"
+    assert ledger.failure(0) == "out of memory: Ray killed the worker because its machine ran out of memory"

@@ -56,6 +56,6 @@ def test_predict_continues_after_ctrl_c(tmp_path: Path) -> None:
     again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=True)
     assert len(again.stdout.splitlines()) == SONGS
     assert not (tmp_path / "songs.partial.csv").exists()
-    cached = re.search(r"^(\d+) predictions come from the cache", again.stderr, re.MULTILINE)
+    cached = re.search(r"^(\d+) predictions were read from the cache", again.stderr, re.MULTILINE)
     assert cached
     assert results <= int(cached[1]) < SONGS

@@ -171,7 +171,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "pointer.flac": (lambda: b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "run `git lfs pull`"),
     "cover.mp3": (lambda: b"\xff\xd8\xff\xe0\0\x10JFIF\0" + bytes(500), "it is a JPEG image"),
     "album.mp3": (lambda: b"PK\3\4" + mp3_frames(), "it is a ZIP archive; unpack it"),
-    "notes.wav": (lambda: b"MThd\0\0\0\6\0\0\0\1\0\x60", "it is a MIDI file, which has notes and no sound"),
+    "notes.wav": (lambda: b"MThd\0\0\0\6\0\0\0\1\0\x60", "it is a MIDI file, which contains notes but no sound"),
     "film.mp3": (lambda: sound("mpegts", "mp2"), "it is an MPEG transport stream; convert it to FLAC or MP3"),
     "playlist.mp3": (lambda: b"#EXTM3U\nhttp://127.0.0.1:9/secret.mp3\n", "it is a playlist"),
     "zeros.mp3": (lambda: bytes(200_000), "it begins with 131072 zero bytes"),

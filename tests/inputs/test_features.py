@@ -63,9 +63,9 @@ def test_pictures_are_refused_whatever_they_show(features: Features, level: int,
     picture = write_png(np.full((128, 333), level, dtype=np.uint8))
     (tmp_path / "song.mp3").write_bytes(picture)
     for source in (picture, tmp_path / "song.mp3"):
-        with pytest.raises(AudioError, match="it is a picture, from which the pretrained network can compute nothing"):
+        with pytest.raises(AudioError, match="it is an image, which the pretrained network cannot process"):
             features.read(source)
-    with pytest.raises(AudioError, match="it is a picture"):
+    with pytest.raises(AudioError, match="it is an image"):
         features.from_levels(np.full((128, 333), level, dtype=np.uint8))
 
 

@@ -90,7 +90,7 @@ def test_another_extractor_is_refused(model: Path, tmp_path: Path) -> None:
     about = json.loads((model / ABOUT).read_text())
     for sha256 in (json.loads((model / FOLDER / store.ABOUT).read_text())["sha256"], ""):
         (model / ABOUT).write_text(json.dumps(about | {"extractor_sha256": sha256}))
-        with pytest.raises(ClassifierError, match="SHA-256 of what decides an answer differs"):
+        with pytest.raises(ClassifierError, match="their SHA-256 differs"):
             Classifier.load(model)
 
 
@@ -121,10 +121,10 @@ def test_the_self_check_covers_the_extractor(original: Classifier, saved: Path, 
 
 def test_a_network_and_its_input_must_fit(features: Features) -> None:
     head = small_head(features, GENRES).model
-    with pytest.raises(ClassifierError, match=r"takes input of the shape \(\d+,\), not \(128, 333\)"):
+    with pytest.raises(ClassifierError, match=r"expects input of the shape \(\d+,\), not \(128, 333\)"):
         Classifier(head, GENRES, input=LEVELS)
     cnn = GenreCNN(ModelConfig(genres=3, widths=(4, 4, 4)))
-    with pytest.raises(ClassifierError, match=r"takes input of the shape \(128, 333\), not \(\d+,\)"):
+    with pytest.raises(ClassifierError, match=r"expects input of the shape \(128, 333\), not \(\d+,\)"):
         Classifier(cnn, GENRES, input=features)
 
 

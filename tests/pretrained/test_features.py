@@ -67,7 +67,7 @@ def test_a_file_is_decoded_at_16_khz(extractor: Extractor) -> None:
 def test_unusable_files_are_refused(extractor: Extractor) -> None:
     picture = write_png(np.zeros((128, 335), dtype=np.uint8))
     for data, reason in (
-        (picture, "it is a picture"),
+        (picture, "it is an image"),
         (encode(tone(440, seconds=2.9)), "the audio lasts 2.9 s; at least 3 s are needed"),
         (encode(np.zeros(4 * 22_050, dtype=np.float32)), "the song is silent from beginning to end"),
         (b"text", "neither a PNG nor audio"),

@@ -34,7 +34,7 @@ def test_damaged_files_are_refused() -> None:
     index, data = checkpoint(random_variables())
     with pytest.raises(CheckpointError, match="not a table in LevelDB's format"):
         read_checkpoint(index[:-1], data)
-    with pytest.raises(CheckpointError, match="not wholly in its data"):
+    with pytest.raises(CheckpointError, match="not completely contained in its data file"):
         read_checkpoint(index, data[:-4])
     for position in range(len(index) - 48, len(index) - 8):  # in the footer, which contains the position of the index
         broken = index[:position] + b"\x7f" + index[position + 1 :]

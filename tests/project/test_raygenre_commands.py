@@ -64,7 +64,7 @@ OUTPUT = {
     "raygenre render": "1 rendered into pictures",
     "raygenre rerun": "Same curve",
     "raygenre rollback": "raygenre version 1 is the champion again",
-    "raygenre studies list": "no study has been submitted",
+    "raygenre studies list": "no studies have been submitted",
     "raygenre sync": "MLflow",
     "raygenre tag ~/Music": "1 song: ",
 }

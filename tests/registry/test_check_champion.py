@@ -119,7 +119,7 @@ def test_a_model_of_synthetic_sounds_is_a_warning(storage: Storage) -> None:
     execute(storage, "UPDATE model_version_tags SET value = 'true' WHERE key = 'synthetic'")
     finding = check_champion(storage)
     assert finding.status == "warning"
-    assert "its answers for real songs mean nothing" in finding.found
+    assert "its predictions for real songs are meaningless" in finding.found
     assert "raygenre tune --data PATH" in finding.remedy
 
 

@@ -45,7 +45,7 @@ def test_models_of_the_same_kind_of_tracks_have_to_be_compared(synthetic: bool) 
         (PairedTest(60, 14, 7, 20), False, "it may be better only by chance"),
         (PairedTest(60, 5, 20, 20), False, "it is not better"),
         (PairedTest(60, 0, 0, 20), False, "it is not better"),
-        (PairedTest(20, 24, 0, 5), False, "only 49 tracks are left"),
+        (PairedTest(20, 24, 0, 5), False, "only 49 tracks remain"),
         (PairedTest(20, 25, 0, 5), True, "it is better"),
     ],
 )
@@ -77,7 +77,7 @@ def unused(incumbent: int) -> PairedTest:
     ("incumbent", "force", "promote", "reason"),
     [
         (Incumbent(7, facts(), has_alias=True), None, True, "it is already the champion"),
-        (Incumbent(7, facts(), has_alias=False), False, True, "it succeeds a champion that was deleted"),
+        (Incumbent(7, facts(), has_alias=False), False, True, "it replaces a champion that was deleted"),
         (None, None, True, "there was no champion"),
         (None, False, False, "promotion was disabled"),
         (Incumbent(3, None, has_alias=True), None, False, "no record of how the champion, version 3"),
@@ -111,7 +111,7 @@ def test_no_better_than_chance_needs_force(incumbent: Incumbent | None) -> None:
 
 def test_too_few_tracks_leave_the_decision_to_the_user() -> None:
     decision = decide_by_paired_test(PairedTest(3, 5, 1, 0), 3)
-    assert "only 9 tracks are left that neither was trained on, and at least 50 are needed" in decision.reason
+    assert "only 9 tracks remain that neither was trained on, but at least 50 are needed" in decision.reason
     assert "5 are classified correctly only by this version and 1 only by the champion, version 3" in decision.reason
     assert decision_notes(decision, 7) == [
         "A data set with more tracks has more test tracks; with this one, the decision is yours",

@@ -174,7 +174,7 @@ def test_too_few_tracks_do_not_promote(ring: Ring) -> None:
     object.__setattr__(fetched.classifier.seen, "test", {track: fetched.classifier.seen.test[track] for track in kept})
     decision = promotion.promote_if_better(ring.storage, BELLS, fetched.classifier, fetched.facts, data=lambda: dataset)
     assert not decision.promote
-    assert decision.reason.startswith("only 40 tracks are left")
+    assert decision.reason.startswith("only 40 tracks remain")
     assert ring.tags(BELLS)["compared_tracks"] == "40"
 
 

@@ -13,5 +13,5 @@ def test_durations_have_units(text: str, seconds: float) -> None:
 
 @pytest.mark.parametrize("text", ["2", "", "h", "2 hours", "-1h", "1h later"])
 def test_other_texts_are_refused(text: str) -> None:
-    with pytest.raises(ConfigError, match=r"--time-budget '.*' is not a duration; give numbers with units"):
+    with pytest.raises(ConfigError, match=r"--time-budget '.*' is not a duration; use numbers with units"):
         parse_duration(text, "--time-budget")

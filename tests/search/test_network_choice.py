@@ -18,7 +18,7 @@ from raygenre.search.space.presets import HEAD
 from raygenre.search.space.space import SpaceError
 from tests.helpers.musicnn import small_features
 
-OFFER = "MSD_musicnn is not installed; `raygenre pretrained install`"
+OFFER = "MSD_musicnn is not installed; run `raygenre pretrained install`"
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_auto_says_why(songs: Dataset, tracks: Dataset) -> None:
         f"{because} 1 of 30 tracks are spectrogram images",
     )
     for name, value in {"preset": "original", "search_width": True, "start": ("dropout=0.1",)}.items():
-        reason = f"{because} --{name.replace('_', '-')} is given"
+        reason = f"{because} --{name.replace('_', '-')} is set"
         assert choose_network(options(**{name: value}), songs) == ("cnn", reason)
     assert choose_network(options(), replace(songs, source="synthetic", files=())) == ("cnn", "")
     assert choose_network(options(model="cnn"), songs) == ("cnn", "")
@@ -64,7 +64,7 @@ def test_auto_says_why(songs: Dataset, tracks: Dataset) -> None:
 def test_missing_weights_are_offered_in_one_line(songs: Dataset, tracks: Dataset) -> None:
     network, why = choose_network(options(), songs)
     assert network == "cnn"
-    assert why == f"a network on spectrograms, because {OFFER} gets it (29 MB)"
+    assert why == f"a network on spectrograms, because {OFFER} (29 MB)"
     assert OFFER not in choose_network(options(), tracks)[1]  # images could not use them
     with pytest.raises(PretrainedError, match="MSD_musicnn is not installed; run `raygenre pretrained install`"):
         choose_network(options(model="pretrained"), songs)
@@ -76,7 +76,7 @@ def test_pretrained_features_need_recordings(songs: Dataset, tracks: Dataset) ->
     synthetic = replace(songs, source="synthetic", files=())
     assert choose_network(options(model="pretrained"), synthetic)[0] == "head"
     for data, which in ((tracks, "the tracks are"), (mixed(songs, tracks), "1 of 30 tracks are")):
-        with pytest.raises(OptionError, match=f"^{which} spectrogram images, .*; use --model cnn, or give --data"):
+        with pytest.raises(OptionError, match=f"^{which} spectrogram images, .*; use --model cnn, or pass"):
             choose_network(options(model="pretrained"), data)
 
 
@@ -116,7 +116,7 @@ def test_a_space_for_the_head_has_only_its_values(songs: Dataset, tmp_path: Path
     path.write_text("width: 8\n")
     for base in (None, asdict(config)):
         given: dict[str, Any] = {"space": path} | ({} if base else {"model": "pretrained"})
-        with pytest.raises(SpaceError, match="width has no effect on pretrained features, which have dropout, "):
+        with pytest.raises(SpaceError, match="width has no effect on pretrained features; their hyperparameters are"):
             searched(songs, base, **given)
     path.write_text("network: head\n")
     with pytest.raises(SpaceError, match="--model sets the network; remove the line"):
@@ -140,7 +140,7 @@ def test_run_yaml_repeats_a_search_on_features(songs: Dataset, tracks: Dataset, 
     base = config_file.read(tmp_path / config_file.NAME)
     assert searched(songs, base) == config
     assert choose_network(options(), songs, base) == ("head", "")
-    with pytest.raises(OptionError, match="--config has its own network; leave out --model"):
+    with pytest.raises(OptionError, match="--config already specifies the network; omit --model"):
         searched(songs, base, model="cnn")
     with pytest.raises(OptionError, match="the tracks are spectrogram images"):
         searched(tracks, base, data=Path(tracks.source))

@@ -63,7 +63,7 @@ def test_a_preset_fills_the_space_below_what_is_given(tracks: Dataset, tmp_path:
     assert config.space == {**improved.entries, "masks": 1, "learning_rate": 4e-3}
     assert (config.epochs, config.batch_size) == (7, 8)
     assert resolved(tracks, asdict(config))[0].space == config.space  # run.yaml repeats the search
-    with pytest.raises(OptionError, match="leave out --preset"):
+    with pytest.raises(OptionError, match="omit --preset"):
         resolved(tracks, asdict(config), preset="improved")
 
 
@@ -101,11 +101,11 @@ def test_space_width_and_starts_combine(tracks: Dataset, tmp_path: Path) -> None
         {"dropout": 0.3, "learning_rate": 1e-3, "dense": 64, "width": 8},
     ]
     path.write_text("width: 8\nbatch_size: [4, 8]\n")
-    with pytest.raises(ValueError, match="leave out --search-width"):
+    with pytest.raises(ValueError, match="omit --search-width"):
         resolved(tracks, space=path, search_width=True)
-    with pytest.raises(ValueError, match="leave out --batch-size"):
+    with pytest.raises(ValueError, match="omit --batch-size"):
         resolved(tracks, space=path, batch_size=4)
-    with pytest.raises(ValueError, match=r"start dropout=0.9 is outside the space, which has 0 to 0.5"):
+    with pytest.raises(ValueError, match=r"start dropout=0.9 is outside the space, which allows 0 to 0.5"):
         resolved(tracks, start=("dropout=0.9",))
     with pytest.raises(ValueError, match="2 start points need at least as many trials, but there are only 1"):
         resolved(tracks, start=("dropout=0.2", "dropout=0.3"), trials=1)
@@ -119,7 +119,7 @@ def test_options_override_an_earlier_search(tracks: Dataset) -> None:
     assert notes == {}  # the earlier search has already resolved everything
     other, _ = resolved(tracks, base, seed=8, sampler="auto", start=("dropout=0.4",))
     assert other == replace(first, seed=8, starts=[{"dropout": 0.4}])
-    with pytest.raises(ValueError, match="has changed since the search in --config ran; give --data"):
+    with pytest.raises(ValueError, match="has changed since the search in --config ran; use --data"):
         resolved(replace(tracks, digest="0" * 64), base)
     merging, _ = resolved(tracks, base | {"merge_case": True})
     assert merging == replace(first, merge_case=True)
@@ -134,7 +134,7 @@ def test_a_resumed_search_refuses_other_options(tracks: Dataset, tmp_path: Path)
     check_unchanged(replace(same, given=frozenset({"seed", "sampler", "objectives", "epochs"})), ledger)
     others: dict[str, Any] = {"seed": 1, "sampler": "gp", "objectives": "loss,parameters", "epochs": 3}
     for name, value in others.items():
-        with pytest.raises(StudyError, match=f"has --{name} .* and cannot resume with {value}"):
+        with pytest.raises(StudyError, match=f"has --{name} .* and cannot be resumed with {value}"):
             check_unchanged(Options(**{name: value}, given=frozenset({name})), ledger)
     for name in ("space", "search_width", "start", "config", "duplicates", "merge_case"):
         with pytest.raises(StudyError, match=f"--{name.replace('_', '-')} applies only to a new study"):

@@ -59,7 +59,7 @@ def test_only_what_fits_into_the_space_is_taken(tracks: Dataset, studies: Locati
     earlier = best_settings(studies, "autumn", k=5, url=None)
     config, notes = resolved(tracks, earlier, space=space, epochs=2)
     assert [set(point) for point in config.starts] == [{"learning_rate"}, {"dropout", "learning_rate"}]
-    assert notes["warm start"].endswith("some values of dropout are outside the space and have the default instead")
+    assert notes["warm start"].endswith("some values of dropout are outside the space and are replaced by the default")
     space.write_text("dropout: {low: 0.7, high: 0.9}\ndecay: 0.1\nlearning_rate: 0.1\n")
     with pytest.raises(OptionError, match="--from autumn: none of its values is in the space"):
         resolved(tracks, earlier, space=space)
@@ -67,7 +67,7 @@ def test_only_what_fits_into_the_space_is_taken(tracks: Dataset, studies: Locati
 
 def test_a_study_of_another_network_is_refused(tracks: Dataset) -> None:
     head = EarlierSetting("autumn", 3, {"network": "head", "dropout": 0.3, "learning_rate": 1e-3, "decay": 0.1})
-    with pytest.raises(OptionError, match="its network is head, and that of this search is cnn"):
+    with pytest.raises(OptionError, match="its network is head, but that of this search is cnn"):
         resolved(tracks, [head])
 
 

@@ -132,6 +132,6 @@ def test_each_model_gets_its_own_input_of_a_file(
     if champion == "pictures":  # the only model that can use a picture
         assert asyncio.run(inputs(picture))[1] is None
     else:
-        with pytest.raises(RefusalError, match="give the recording"):
+        with pytest.raises(RefusalError, match="use the recording"):
             asyncio.run(inputs(picture))
     service.decoders.close()

@@ -235,7 +235,7 @@ def test_a_champion_with_features_takes_over_and_leaves(
             ("/invocations", (json.dumps({"inputs": [b64encode(picture).decode()]}), {"content-type": CONTENT_TYPE})),
         ):
             response = client.post(path, content=body, headers=headers)
-            assert (response.status_code, "give the recording" in response.json()["detail"]) == (422, True), path
+            assert (response.status_code, "use the recording" in response.json()["detail"]) == (422, True), path
         window = client.post("/v1/predict", content=song).json()["windows"][1]
         assert (window["number"], window["end"]) == (1, features.spans(60.02)[1][1])
         shown = client.post("/v1/spectrogram?window=1", content=song)

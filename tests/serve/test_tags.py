@@ -45,7 +45,7 @@ def client(untrained: Storage, installed: Path, ray_serve: None) -> Iterator[htt
 
 def test_without_a_champion_the_pretrained_network_is_needed(tmp_path: Path, installed: Path) -> None:
     storage = empty_storage(tmp_path)
-    with pytest.raises(NoModelError, match=r"there is no model .*; `raygenre pretrained install` gets"):
+    with pytest.raises(NoModelError, match=r"there is no model .*; `raygenre pretrained install` installs"):
         check_model(storage, Settings())
     assert check_model(storage, Settings(pretrained_folder=installed)) is False
     with pytest.raises(NoModelError, match="models:/raygenre/7"):
@@ -68,7 +68,7 @@ def test_without_a_champion_a_song_gets_tags(
     form = [("file", ("a.mp3", song)), ("file", ("b.png", picture))]
     answers = client.post("/v1/predict", files=form).json()
     assert answers["predictions"] == [answer | {"request_id": answers["predictions"][0]["request_id"]}, None]
-    assert "give the recording" in answers["errors"][0]["detail"]
+    assert "use the recording" in answers["errors"][0]["detail"]
     assert client.post("/v1/spectrogram?window=1", content=song).headers["x-windows"] == "2"
 
 

@@ -64,7 +64,7 @@ def test_songs_in_a_store_are_predicted_and_rendered(s3: Any, tmp_path: Path) ->
         assert result.prediction is not None
         row = table.loc[f"s3://{BUCKET}/music/{name}"]
         assert list(map(float, row[["blues", "jazz"]])) == list(result.prediction.windows[0].values())
-    assert "3 of 3 songs are done already" in raygenre(*command).stdout
+    assert "3 of 3 songs are already done" in raygenre(*command).stdout
     missing = raygenre(*command[:-2], "--storage", tmp_path, "-o", f"s3://no-such-bucket/x{options}")
     assert missing.returncode == 2
     assert "the bucket no-such-bucket of" in missing.stderr

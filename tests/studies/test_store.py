@@ -57,7 +57,7 @@ def test_a_study_runs_when_it_has_a_place(store: StudyStore) -> None:
 
 def test_a_name_is_taken_once(store: StudyStore) -> None:
     submit(store, "spring")
-    with pytest.raises(StudiesError, match="there is a study spring already"):
+    with pytest.raises(StudiesError, match="the study spring already exists"):
         submit(store, "spring", owner="bob")
     with pytest.raises(StudiesError, match="there is no study autumn; submitted studies: spring"):
         store.get("autumn")
@@ -149,7 +149,7 @@ def test_an_unusable_database_is_named_without_its_password(tmp_path: Path) -> N
     assert "s3cret" not in str(raised.value)
     with pytest.raises(StudiesError, match="--study-url is not the URL of a database"):
         open_store(None, "secret")
-    with pytest.raises(StudiesError, match="need a database; give --study-url"):
+    with pytest.raises(StudiesError, match="need a database; use --study-url"):
         open_store("s3://bucket/path", None, "http://127.0.0.1:1")
 
 

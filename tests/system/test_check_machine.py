@@ -56,7 +56,7 @@ def test_a_gpu_is_described(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize(
     ("available", "status", "remedy"),
-    [(500e6, "problem", "end other programs"), (2e9, "warning", "--max-concurrent 1")],
+    [(500e6, "problem", "close other programs"), (2e9, "warning", "--max-concurrent 1")],
 )
 @pytest.mark.parametrize(
     "files",

@@ -68,7 +68,7 @@ def test_credentials_are_masked(text: str, shown: str) -> None:
 @pytest.mark.parametrize("name", ["a%41b", "a?b", "a%2fb"])
 def test_names_that_a_database_address_changes_are_refused(name: str, tmp_path: Path) -> None:
     for storage in (tmp_path / name, tmp_path / name / "results"):
-        with pytest.raises(StorageError, match=r"cannot be in the address of its database; .*--storage"):
+        with pytest.raises(StorageError, match=r"not allowed in the address of its database; .*--storage"):
             resolve(storage)
     assert resolve(tmp_path / name, "http://127.0.0.1:1").root == tmp_path / name  # it has no database
 

@@ -18,10 +18,10 @@ def test_names_are_texts_or_lists(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("- rock", "has to map genres to names"),
-        ("rock: [", "is not YAML"),
-        ("rock:", "rock: None is not text; write it in quotes"),
-        ("rock: 80", "rock: 80 is not text; write it in quotes"),
+        ("- rock", "must map genres to names"),
+        ("rock: [", "is not valid YAML"),
+        ("rock:", "rock: None is not text; put it in quotes"),
+        ("rock: 80", "rock: 80 is not text; put it in quotes"),
         ("rock: []", "rock has no name"),
         ("rock: ' '", "is not a name"),
         ('rock: "a\\0b"', "is not a name"),

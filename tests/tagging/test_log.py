@@ -48,7 +48,7 @@ def test_other_files_are_not_logs(text: str, tmp_path: Path) -> None:
 
 def test_a_log_of_a_newer_version_names_the_remedy(tmp_path: Path) -> None:
     (tmp_path / "log").write_text('{"version": 2, "time": ""}\n')
-    with pytest.raises(LogError, match="version 2 is newer than this raygenre; update it"):
+    with pytest.raises(LogError, match="version 2 is newer than this raygenre; update raygenre"):
         read_log(tmp_path / "log")
 
 

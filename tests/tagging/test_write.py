@@ -64,7 +64,7 @@ def test_unsuitable_files_are_refused_unchanged(path: Path) -> None:
         write(path)
     path.chmod(0o644)
     (path.parent / "other.flac").hardlink_to(path)
-    with pytest.raises(TagError, match=r"2 names \(hard links\)"):
+    with pytest.raises(TagError, match="2 hard links"):
         write(path)
     (path.parent / "other.flac").unlink()
     with pytest.raises(TagError, match="changed in the meantime"):
@@ -97,7 +97,7 @@ def test_a_full_disk_leaves_the_file_and_the_log_unchanged(path: Path) -> None:
     line = log.read_bytes()
     long = line * (len(old) // len(line) + 1)  # longer than the file, so that only writing the log fails
     log.write_bytes(long)
-    with TagLog(log) as tag_log, largest_file(len(long) + 9), pytest.raises(LogError, match="no more files are tagged"):
+    with TagLog(log) as tag_log, largest_file(len(long) + 9), pytest.raises(LogError, match="no more files will be"):
         write_genres(path, ["Jazz"], tag_log, present=())
     assert log.read_bytes() == long
     assert path.read_bytes() == old

@@ -85,9 +85,9 @@ def test_an_unreachable_server_is_a_problem(tmp_path: Path) -> None:
         (401, "You are not authenticated", "authentication failed (401): unknown user or wrong password"),
         (403, "Permission denied", "permission denied (403)"),
         (403, "Invalid Host header - possible DNS rebinding attack detected", "rejected the Host header (403)"),
-        (404, "<html>Not found</html>", "there is no MLflow at this address (404)"),
-        (200, "<html>Welcome to nginx</html>", "there is no MLflow at this address (200)"),
-        (500, "oops", "the server answers with an error (500)"),
+        (404, "<html>Not found</html>", "this is not the address of an MLflow server (404)"),
+        (200, "<html>Welcome to nginx</html>", "this is not the address of an MLflow server (200)"),
+        (500, "oops", "the server responds with an error (500)"),
     ],
 )
 def test_answers_that_are_not_mlflows_are_problems(status: int, text: str, found: str, tmp_path: Path) -> None:

@@ -291,10 +291,10 @@ def test_a_silent_server_is_unreachable(tmp_path: Path) -> None:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         reason = search_without_a_server(f"http://127.0.0.1:{silent.getsockname()[1]}", tmp_path)
-    assert reason == "no answer yet"
+    assert reason == "no response yet"
 
 
-@pytest.mark.parametrize(("status", "reason"), [(500, "answers with errors"), (503, "5xx"), (429, "too busy")])
+@pytest.mark.parametrize(("status", "reason"), [(500, "responds with errors"), (503, "5xx"), (429, "too busy")])
 def test_a_failing_or_busy_server_is_unreachable(tmp_path: Path, status: int, reason: str) -> None:
     server = FixedStatus(status)
     assert reason in search_without_a_server(server.uri, tmp_path)

@@ -100,7 +100,7 @@ def test_the_reason_for_no_paired_test_is_reported() -> None:
     version, trial = (
         RunSummary(name, "a" * 32, {}, {}, {}, model) for name, model in (("1st", "models:/x/1"), ("2nd", ""))
     )
-    only = "No paired test: it needs two registered versions, and only 1st has one"
+    only = "No paired test: it requires two registered versions, but only 1st has one"
     assert compare.unpaired_reason([version, trial]) == only
     assert compare.unpaired_reason([trial, trial]).endswith("none of these runs has one")
     assert only in compare_page.comparison_page([version, trial], [])

@@ -67,7 +67,7 @@ def test_a_limit_on_the_duration_applies_to_cached_songs_too(tmp_path: Path) -> 
         for longest_seconds in (39, 41, math.inf, 39)
         for _, result in predict_unordered(model, [song], jobs=1, cache=cache, longest_seconds=longest_seconds)
     ]
-    refused = "the audio lasts over 39 s, which is the limit; split it into parts"
+    refused = "the audio is longer than the limit of 39 s; split it into parts"
     assert errors == [refused, "", "", refused]
 
 

@@ -202,7 +202,7 @@ def test_pictures_are_refused_with_the_reason(searched: FinishedSearch, tracks: 
     arguments = ["predict", str(tracks.files[0][0]), "--storage", str(searched.storage.root)]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 1
-    assert "it is a picture, from which the pretrained network can compute nothing" in result.output
+    assert "it is an image, which the pretrained network cannot process" in result.output
 
 
 def model_folder(searched: FinishedSearch) -> Path:

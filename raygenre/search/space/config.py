@@ -106,7 +106,7 @@ class SearchConfig:
         if "network" in self.distributions:
             raise SpaceError("network cannot be searched; search with one network and then with the other")
         if not self.distributions:
-            raise SpaceError("the space has only fixed values; give at least one of them a range or choices")
+            raise SpaceError("the space has only fixed values; specify a range or choices for at least one of them")
         check_objectives(self.objectives, scheduler=self.scheduler)
         check_sampler(self.sampler, self.distributions, self.objectives)
         if len(self.starts) > self.trials:

@@ -63,7 +63,7 @@ def check_sampler(name: str, space: Mapping[str, BaseDistribution], objectives: 
     if choices:
         raise ConfigError(
             f"the cmaes sampler supports only numeric ranges, but {', '.join(choices)} has choices; "
-            "give a range or a fixed value, or use another sampler"
+            "use a range or a fixed value, or another sampler"
         )
     if len(space) < 2:
         raise ConfigError("the cmaes sampler needs a space of at least two numeric parameters; use tpe, gp or random")

@@ -182,7 +182,7 @@ def unknown_name(name: object, names: Iterable[str]) -> str:
 
 def _range(name: str, raw: Mapping[object, object]) -> Entry:
     if KINDS[name] is str:
-        raise SpaceError(f"{name}: a range is for numbers; give a list of choices or one value")
+        raise SpaceError(f"{name}: a range must be numeric; use a list of choices or a single value")
     for key in raw:
         if key not in ("low", "high", "log", "step"):
             raise SpaceError(f"{name}: {unknown_name(key, ('low', 'high', 'log', 'step'))}")

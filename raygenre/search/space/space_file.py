@@ -28,7 +28,7 @@ def read(path: Path) -> dict[str, Entry]:
         except SpaceError as error:
             raise SpaceError(f"{path}, line {lines[name]}: {error}") from error
     if not entries:
-        raise SpaceError(f"{path} is empty; write for example `dropout: {{low: 0.1, high: 0.6}}`")
+        raise SpaceError(f"{path} is empty; add a line such as `dropout: {{low: 0.1, high: 0.6}}`")
     return entries
 
 
@@ -41,7 +41,7 @@ def mapping(path: Path) -> tuple[dict[str, object], dict[str, int]]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise SpaceError(f"{path} cannot be read ({reason_of(error)}); give the path of a YAML file") from error
+        raise SpaceError(f"{path} cannot be read ({reason_of(error)}); specify a YAML file") from error
     try:
         content = yaml.safe_load(text)
         tree = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -50,11 +50,12 @@ def mapping(path: Path) -> tuple[dict[str, object], dict[str, int]]:
     if content is None:
         return {}, {}
     if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
-        raise SpaceError(f"{path} must have lines such as `dropout: {{low: 0.1, high: 0.6}}`")
+        raise SpaceError(f"{path} must contain lines such as `dropout: {{low: 0.1, high: 0.6}}`")
     lines: dict[str, int] = {}
     for key, _ in tree.value:
         line = key.start_mark.line + 1
         if key.value in lines:
-            raise SpaceError(f"{path}, line {line}: {key.value} is already in line {lines[key.value]}; remove one")
+            first = f"{key.value} is already defined in line {lines[key.value]}"
+            raise SpaceError(f"{path}, line {line}: {first}; remove one")
         lines[key.value] = line
     return content, lines

@@ -20,7 +20,7 @@ def parse(text: str) -> dict[str, Value]:
         if not equals or not raw:
             raise SpaceError(f"--start {text}: {part.strip()!r} is not NAME=VALUE, as in dropout=0.3,decay=0.01")
         if name in point:
-            raise SpaceError(f"--start {text}: {name} is given twice")
+            raise SpaceError(f"--start {text}: {name} is set twice")
         try:
             value = parse_entry(name, raw)
         except SpaceError as error:
@@ -54,7 +54,7 @@ def outside_space(
     for name, value in point.items():
         if name in space:
             if not _contains(space[name], value):
-                return f"{name}={value} is outside the space, which has {_describe(space[name])}"
+                return f"{name}={value} is outside the space, which allows {_describe(space[name])}"
         elif name not in KINDS:
             return f"{name}={value}: {unknown_name(name, space)}"
         elif fixed.get(name) != value:

@@ -73,7 +73,7 @@ def _proxy(url: str) -> BaseStorage:
         proxy.wait_server_ready(timeout=_PROXY_TIMEOUT)
     except ConnectionError as error:
         raise StudyError(
-            f"no gRPC storage proxy of Optuna answers at --study-url {url}; start it with "
+            f"no Optuna gRPC storage proxy responds at --study-url {url}; start it with "
             "optuna.storages.run_grpc_proxy_server"
         ) from error
     return proxy

@@ -103,7 +103,7 @@ def load_study(location: Location, *, url: str | None) -> StudyHandle:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     name, folder = location.name, location.folder
     if not url and not (folder / JOURNAL).exists():
-        raise StudyError(f"{location} contains no study; if the study is in a database, give its --study-url")
+        raise StudyError(f"{location} contains no study; if the study is in a database, use --study-url")
     database = _database(location, url)
     with _lock(location, url) as locks:
         copy = WorkingCopy(location, exclude=_LOCKS)
@@ -117,7 +117,7 @@ def load_study(location: Location, *, url: str | None) -> StudyHandle:
                 study.set_user_attr(CONFIG, SearchConfig(**config_file.read(folder / config_file.NAME)).to_json())
             if (folder / _ID_FILE).read_text() != study.user_attrs[ID]:
                 raise StudyError(
-                    f"the study {name} in the database does not belong to {location}; give the --storage with which "
+                    f"the study {name} in the database does not belong to {location}; use the --storage with which "
                     "it was created"
                 )
         except (KeyError, FileNotFoundError, SpaceError) as error:

@@ -57,10 +57,10 @@ class DashboardStorage(BaseStorage):
         raise KeyError(study_name)
 
     def create_new_study(self, directions: Sequence[StudyDirection], study_name: str | None = None) -> int:
-        raise ReadOnlyStudyError("studies are created by `raygenre tune`, not by the dashboard")
+        raise ReadOnlyStudyError("the dashboard cannot create studies; use `raygenre tune`")
 
     def delete_study(self, study_id: int) -> None:
-        raise ReadOnlyStudyError("a study is deleted by deleting its folder, not by the dashboard")
+        raise ReadOnlyStudyError("the dashboard cannot delete studies; delete the study's folder")
 
     def get_study_name_from_id(self, study_id: int) -> str:
         storage, study = self._locate(study_id)

@@ -28,7 +28,7 @@ def check_url(url: str) -> None:
     """
     if not url.startswith("postgresql"):
         raise StudyError(
-            "a study at a URL needs PostgreSQL for its trials and its lock; give --study-url postgresql+psycopg2://..."
+            "a study at a URL needs PostgreSQL for its trials and its lock; use --study-url postgresql+psycopg2://..."
             + (f", not {masked(url)}" if url else "")
         )
 

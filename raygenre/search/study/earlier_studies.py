@@ -44,7 +44,7 @@ def best_settings(studies: Location, name: str, *, k: int, url: str | None) -> l
     folder = (studies / name).folder
     own_journal = (folder / JOURNAL).exists()
     if not own_journal and not url:
-        raise StudyError(f"--from {name}: {studies / name} has no trials; if they are in a database, give --study-url")
+        raise StudyError(f"--from {name}: {studies / name} has no trials; if they are in a database, use --study-url")
     try:
         study = optuna.load_study(study_name=name, storage=storage(folder, None if own_journal else url))
         attributes, trials = study.user_attrs, study.get_trials(deepcopy=False)

@@ -94,7 +94,7 @@ class Ledger:
             StudyError: the new number is lower than the old one.
         """
         if trials < self.config.trials:
-            raise StudyError(f"the study {self.name} has {self.config.trials} trials; --trials can only raise it")
+            raise StudyError(f"the study {self.name} has {self.config.trials} trials; --trials can only increase it")
         self.reconfigure(trials=trials)
 
     def reconfigure(self, **fields: object) -> None:

@@ -26,7 +26,7 @@ def latest_study(studies: Location) -> str:
         StudyError: there are no studies, or they are at a URL, where the time of their last use is not recorded.
     """
     if studies.is_remote:
-        raise StudyError(f"choose a study with --study; {studies} has {', '.join(studies.names()) or 'none'}")
+        raise StudyError(f"choose a study with --study; {studies} contains {', '.join(studies.names()) or 'none'}")
     created = [lock.parent for lock in studies.folder.glob(f"*/{LOCK}") if lock.with_name(CONFIG_FILE).exists()]
     if not created:
         raise StudyError(f"there is no study in {studies} to resume")

@@ -48,7 +48,7 @@ def connect(address: str | None) -> str:
         )
     except ConnectionError as error:
         raise ClusterError(
-            f"no Ray cluster answers at {address}: {error}; check --address and, if the cluster requires a token, "
+            f"no Ray cluster responds at {address}: {error}; check --address and, if the cluster requires a token, "
             "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN"
         ) from error
     except ValueError as error:

@@ -76,8 +76,8 @@ class FailureWatch(tune.Callback, tune.Stopper):
         if self.stop_all():
             more = self._ledger.config.trials + len(self._last)
             raise SearchFailedError(
-                f"the last {len(self._last)} trials failed alike: {self._last[0]} (--max-failures 0 turns this check "
-                f"off; to replace the failed trials, resume with --trials {more})"
+                f"the last {len(self._last)} trials failed for the same reason: {self._last[0]} (--max-failures 0 "
+                f"disables this check; to replace the failed trials, resume with --trials {more})"
             )
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:

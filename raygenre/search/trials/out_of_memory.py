@@ -9,7 +9,7 @@ avoids inventing a loss or an early stop for Optuna.
 import torch
 
 REASON = "out of memory"
-KILLED = f"{REASON}: Ray ended the worker because its machine's memory was full"
+KILLED = f"{REASON}: Ray killed the worker because its machine ran out of memory"
 _SIGNS = ("can't allocate memory", "not enough memory", "DefaultCPUAllocator", "CUDA out of memory")
 
 

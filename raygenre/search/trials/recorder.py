@@ -17,7 +17,7 @@ from raygenre.search.trials.trial_config import TrialConfig
 from raygenre.search.trials.trial_result import TrialResult
 from raygenre.tracking.tracker import Status, Tracker
 
-GONE = "not kept: only the best trials' training states are"
+GONE = "not kept: only the training states of the best trials are kept"
 """Value of the tag `checkpoint` of a trial whose training state was deleted; otherwise the tag holds its path."""
 
 

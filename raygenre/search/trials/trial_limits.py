@@ -100,7 +100,7 @@ class TrialLimits:
     def _reason_to_end(self, started: int) -> str:
         config = self._ledger.config
         if config.patience and trials_since_better(self._ledger) >= config.patience:
-            return f"none of the last {config.patience} trials was better than the best before them"
+            return f"none of the last {config.patience} trials was better than the best earlier trial"
         if not config.time_budget or not started:
             return ""
         left = config.time_budget - self._time_used.seconds
@@ -111,7 +111,7 @@ class TrialLimits:
         if left <= 0:
             return f"the time budget of {budget} is used up"
         return (
-            f"{short_duration(left)} of the time budget of {budget} are left, for the running trials, the repeats and "
+            f"{short_duration(left)} of the time budget of {budget} remain for the running trials, the repeats and "
             "the final training"
         )
 

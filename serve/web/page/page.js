@@ -25,7 +25,7 @@ async function ask(path, file = null) {
     const options = file ? { method: "POST", body: file } : { signal: AbortSignal.timeout(TIMEOUT) };
     response = await fetch(path, { headers, ...options });
   } catch (error) {
-    throw new RequestError(error.name === "TimeoutError" ? "The server did not answer in time." : "The server is unreachable.");
+    throw new RequestError(error.name === "TimeoutError" ? "The server did not respond in time." : "The server is unreachable.");
   }
   if (response.ok) return response;
   throw refusal(response.status, await response.text(), Boolean(key()));
@@ -129,7 +129,7 @@ function showTags() {
   const { tags, pretrained, licence, note } = shown.tags;
   showBars(Object.fromEntries(ranked(tags).slice(0, SHOWN_TAGS)));
   at("bars-title").textContent = `The ${SHOWN_TAGS} most probable tags of ${Object.keys(tags).length}`;
-  at("tags-note").textContent = `${note}: named by ${pretrained} (${licence} licence), which was trained on 200\u00a0000 songs.`;
+  at("tags-note").textContent = `${note}: predicted by ${pretrained} (${licence} licence), which was trained on 200\u00a0000 songs.`;
   at("tags-note").hidden = false;
   at("show-tags").textContent = "Show the genres";
 }
@@ -140,7 +140,7 @@ async function toggleTags() {
   try {
     if (!song.tags) {
       showError("");
-      showStatus(`Naming the tags of ${song.file.name}`, true);
+      showStatus(`Predicting the tags of ${song.file.name}`, true);
       song.tags = await (await ask("v1/predict?tags=true", song.file)).json();
     }
     song.showsTags = !song.showsTags;
@@ -330,7 +330,7 @@ async function loadModelFacts() {
   if (!model) {
     at("question").textContent = "What does this song sound like?";
     at("facts").textContent = `No network for your genres is registered yet. Until then, ${facts.pretrained.name}, `
-      + `which was trained on 200\u00a0000 songs, names what a song sounds like: ${facts.note}.`;
+      + `which was trained on 200\u00a0000 songs, describes what a song sounds like: ${facts.note}.`;
     return;
   }
   const tested = accuracy === null ? "" : ` Its test accuracy is ${percent(accuracy)}.`;

@@ -57,7 +57,7 @@ function classify(file, key, { onUpload, onWindow }) {
     request.onload = () => attempt(() => {
       if (request.status !== 200) throw refusal(request.status, request.responseText, Boolean(key));
       read(request.responseText.length);
-      if (!answer) throw new RequestError("The connection ended before the answer was complete.");
+      if (!answer) throw new RequestError("The connection ended before the response was complete.");
       resolve(answer);
     });
     request.onerror = () => reject(new RequestError("The server is unreachable."));

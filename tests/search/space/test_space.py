@@ -104,7 +104,7 @@ def test_entries_become_distributions_or_fixed_values() -> None:
         ("dropout", "nan", "dropout must be from 0"),
         ("batch_size", 2.5, "2.5 is not a whole number"),
         ("batch_size", float("inf"), "inf is not a whole number"),
-        ("augmentation", {"low": 1, "high": 2}, "a range is for numbers"),
+        ("augmentation", {"low": 1, "high": 2}, "a range must be numeric"),
         ("augmentation", ["none", "mixup"], "augmentation must be none or erasing, not 'mixup'"),
         ("augmentation", False, "False is not a string"),
         ("frequency_bins", {"low": 1, "high": 99}, "frequency_bins must be from 1 to 32, not 99"),

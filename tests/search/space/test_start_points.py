@@ -26,7 +26,7 @@ def test_a_start_point_is_parsed() -> None:
         ("dropout", "'dropout' is not NAME=VALUE"),
         ("dropout=", "'dropout=' is not NAME=VALUE"),
         ("", "'' is not NAME=VALUE"),
-        ("dropout=0.1,dropout=0.2", "dropout is given twice"),
+        ("dropout=0.1,dropout=0.2", "dropout is set twice"),
         ("droput=0.1", "did you mean dropout?"),
         ("dropout=some", "'some' is not a number"),
         ("batch_size=1.5", "'1.5' is not a whole number"),
@@ -48,9 +48,9 @@ def test_missing_values_of_a_start_point_are_filled_in() -> None:
 @pytest.mark.parametrize(
     ("point", "message"),
     [
-        ({"dropout": 0.9}, "start dropout=0.9 is outside the space, which has 0 to 0.5"),
-        ({"batch_size": 9}, "start batch_size=9 is outside the space, which has 8 or 16"),
-        ({"dense": 20}, "start dense=20 is outside the space, which has 10 to 90 in steps of 20"),
+        ({"dropout": 0.9}, "start dropout=0.9 is outside the space, which allows 0 to 0.5"),
+        ({"batch_size": 9}, "start batch_size=9 is outside the space, which allows 8 or 16"),
+        ({"dense": 20}, "start dense=20 is outside the space, which allows 10 to 90 in steps of 20"),
         ({"dense": "many"}, "start dense=many is outside"),
         ({"width": 16}, "width is fixed at 32 in this space"),
         ({"denze": 10}, "did you mean dense?"),

@@ -94,10 +94,13 @@ def test_an_enqueued_trial_is_part_of_the_search(tracks: Dataset, tmp_path: Path
 @pytest.mark.parametrize(
     ("point", "reason"),
     [
-        ({"dropout": 0.1, "learning_rate": 5.0}, "learning_rate=5.0 is outside the space, which has 0.0002 to 0.005"),
-        ({"learning_rate": "fast"}, "learning_rate=fast is outside the space, which has 0.0002 to 0.005"),
-        ({"dropout": float("nan")}, "dropout=nan is outside the space, which has 0 to 0.5"),
-        ({"normalisation": "layer"}, "normalisation=layer is outside the space, which has none or batch"),
+        (
+            {"dropout": 0.1, "learning_rate": 5.0},
+            "learning_rate=5.0 is outside the space, which allows 0.0002 to 0.005",
+        ),
+        ({"learning_rate": "fast"}, "learning_rate=fast is outside the space, which allows 0.0002 to 0.005"),
+        ({"dropout": float("nan")}, "dropout=nan is outside the space, which allows 0 to 0.5"),
+        ({"normalisation": "layer"}, "normalisation=layer is outside the space, which allows none or batch"),
         ({"width": 16}, "width=16: width is fixed at 8 in this space"),
         ({"droput": 0.1}, "droput=0.1: unknown name droput; did you mean dropout?"),
     ],

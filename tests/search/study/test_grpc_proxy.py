@@ -60,7 +60,7 @@ def test_a_ledger_works_behind_a_proxy(tracks: Dataset, tmp_path: Path) -> None:
 def test_an_unreachable_proxy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backend, "_PROXY_TIMEOUT", 0.2)
     port = free_port()
-    with pytest.raises(StudyError, match=f"no gRPC storage proxy of Optuna answers at --study-url .*:{port}"):
+    with pytest.raises(StudyError, match=f"no Optuna gRPC storage proxy responds at --study-url .*:{port}"):
         backend.storage(tmp_path, f"grpc://127.0.0.1:{port}")
     with pytest.raises(StudyError, match="is not grpc://HOST:PORT"):
         backend.storage(tmp_path, "grpc://database")

@@ -131,7 +131,7 @@ def test_the_number_of_trials_can_only_be_raised(tracks: Dataset, tmp_path: Path
     ledger.close()
     reopened = Ledger.open(Location(str(tmp_path)), "study", url=None)
     assert reopened.config.trials == 7
-    with pytest.raises(StudyError, match="can only raise"):
+    with pytest.raises(StudyError, match="can only increase"):
         reopened.extend(6)
 
 
@@ -235,7 +235,7 @@ def test_a_study_in_a_database_belongs_to_one_folder(tracks: Dataset, tmp_path: 
     with pytest.raises(StudyError, match="was not created in"):
         Ledger.open(Location(str(tmp_path / "yours")), "study", url=url)
     ledger.close()
-    with pytest.raises(StudyError, match="give its --study-url"):
+    with pytest.raises(StudyError, match="use --study-url"):
         Ledger.open(Location(str(tmp_path / "mine")), "study", url=None)
     assert Ledger.open(Location(str(tmp_path / "mine")), "study", url=url).id == ledger.id
 

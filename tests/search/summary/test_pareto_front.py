@@ -113,5 +113,5 @@ def test_a_search_with_three_objectives_ends_with_a_front(tracks: Dataset, ray_c
         [metric] = client.get_metric_history(run.info.run_id, f"objective_{name}")
         assert (metric.step, metric.value) == (2, value)
     assert run.data.tags["on_front"] in ("True", "False")
-    with pytest.raises(StudyError, match="can only raise"):
+    with pytest.raises(StudyError, match="can only increase"):
         ledger.extend(1)

@@ -61,7 +61,7 @@ def test_a_search_ends_after_alike_failures_in_a_row(
     if not stops:
         watch.check()
         return
-    with pytest.raises(SearchFailedError, match=r"the last 3 trials failed alike: .*with --trials 9") as error:
+    with pytest.raises(SearchFailedError, match=r"the last 3 trials failed for the same .*with --trials 9") as error:
         watch.check()
     assert len(str(error.value).splitlines()) == 1
 

@@ -75,7 +75,7 @@ def refusal(response: httpx.Response) -> tuple[int, str]:
         (WAV[:40], 422, "the WAV file is damaged or cut off"),
         (b"ID3" + bytes(2000), 422, "the MP3 file is damaged or cut off"),
         (encode(tone(440, seconds=1)), 422, "at least 3 s"),
-        (encode(tone(440, seconds=80), "flac", "flac"), 422, "over 70 s"),
+        (encode(tone(440, seconds=80), "flac", "flac"), 422, "limit of 70 s"),
         (bytes(6_000_001), 413, "the limit of 6 MB (RAYGENRE_MOST_BYTES)"),
         (b'{"file": "song.mp3"}', 415, "text"),
     ],
@@ -176,7 +176,7 @@ def test_an_answer_that_is_not_ready_in_time_is_refused(endpoint: httpx.Client, 
         response = endpoint.post("/v1/predict", content=song)
     status, detail = refusal(response)
     assert status == 503
-    assert re.match(r"the answer was not ready within [5-9]\.?\d* s \(RAYGENRE_REQUEST_SECONDS\)", detail)
+    assert re.match(r"the response was not ready within [5-9]\.?\d* s \(RAYGENRE_REQUEST_SECONDS\)", detail)
     assert response.headers["retry-after"] == "2"
     assert 4 < time.monotonic() - started < 20
     assert endpoint.post("/v1/predict", content=song).status_code == 200

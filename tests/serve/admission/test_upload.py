@@ -273,7 +273,7 @@ def test_a_gzip_bomb_is_decompressed_only_up_to_the_limit() -> None:
 @pytest.mark.parametrize(
     ("body", "encoding", "status", "detail"),
     [
-        (gzip.compress(b"song" * 50, mtime=0)[:-1], "gzip", 422, "cut off"),
+        (gzip.compress(b"song" * 50, mtime=0)[:-1], "gzip", 422, "truncated"),
         (gzip.compress(b"song" * 50, mtime=0) + b"junk", "gzip", 422, "damaged"),
         (b"song", "gzip", 422, "damaged"),
         (b"song", "br", 415, "gzip"),

@@ -135,7 +135,7 @@ def test_a_callback_is_posted_to_the_address_that_was_checked(server: HTTPServer
 
 @pytest.mark.parametrize("status", [302, 500])
 def test_redirects_and_errors_are_failures(server: HTTPServer, certificate: Path, status: int) -> None:
-    with pytest.raises(CallbackError, match=f"localhost answered {status}"):
+    with pytest.raises(CallbackError, match=f"localhost responded with {status}"):
         call(server, certificate, status)
     assert len(Receiver.received) == 1
 

@@ -106,7 +106,7 @@ def test_a_job_that_ends_replicas_fails(endpoint: httpx.Client, storage: Storage
         connection.execute(update(table.jobs).where(table.jobs.c.id == job).values(state="running", attempts=3))
     store.publish(job)
     error = finished(endpoint, f"/v1/jobs/{job}")["error"]
-    assert (error["status"], error["detail"].split(";")[0]) == (503, "3 replicas ended while they worked on this job")
+    assert (error["status"], error["detail"].split(";")[0]) == (503, "3 replicas stopped while processing this job")
     store.close()
 
 

@@ -144,7 +144,7 @@ def test_limits_hold_for_this_protocol(endpoint: httpx.Client, picture: bytes) -
         ({"content": bytes(34_000_001)}, 413, " MB"),
         ({"content": b"[" * 1_000_000}, 413, "more values"),
         ({"content": b"{"}, 400, "the JSON is malformed"),
-        (form, 415, "takes no forms"),
+        (form, 415, "does not accept forms"),
     ):
         response = endpoint.post(f"{MODEL}/infer", **request)
         assert (response.status_code, text in response.json()["error"]) == (status, True), response.text
