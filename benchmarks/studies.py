@@ -85,6 +85,7 @@ def fill_folder(root: Path) -> Path:
 @contextmanager
 def cluster(nodes: int) -> Iterator[str]:
     """Run a Ray cluster with one CPU on each node, and yield the address of its job API."""
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # the jobs run `python`
     head = {"num_cpus": 1, "include_dashboard": True, "dashboard_host": "127.0.0.1", "dashboard_port": 0}
     running = Cluster(initialize_head=True, head_node_args=head)
     try:

@@ -84,7 +84,7 @@ def test_times_in_the_readme_match_the_manifests() -> None:
     assert f"its nodes have {start_s // 60} minutes to start, and the attempt ends {end_s // 3600} hours after" in PROSE
     assert f"may therefore wait for nodes for {attempts * start_s // 3600} hours" in PROSE
     assert f"ends after {attempts * end_s // 86400} days at the latest" in PROSE
-    assert (job["backoffLimit"], "retries the job three times" in PROSE, "Four attempts failed" in PROSE) == (
+    assert (job["backoffLimit"], "retries the job three times" in PROSE, "four attempts failed" in PROSE) == (
         3,
         True,
         True,
