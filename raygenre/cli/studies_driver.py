@@ -110,6 +110,9 @@ class _Driver:
             return "done", str(error)
         except ERRORS as error:
             return "failed", session.reason(error)
+        finally:
+            if session.ledger:
+                session.ledger.close()  # before the end is recorded, so that another driver can resume the study
         return "done", ""
 
     def _options(self) -> tuple[Options, Storage]:
