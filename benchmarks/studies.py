@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import optuna
@@ -92,8 +92,8 @@ def cluster(nodes: int) -> Iterator[str]:
         for _ in range(nodes - 1):
             running.add_node(num_cpus=1)
         running.wait_for_nodes()
-        assert running.head_node
-        yield f"http://{running.head_node.webui_url}"
+        head_node: Any = running.head_node  # Ray's annotation is None
+        yield f"http://{head_node.webui_url}"
     finally:
         running.shutdown()
 
