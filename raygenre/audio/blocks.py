@@ -31,7 +31,7 @@ RATES = range(1_000, 768_001)  # Hz
 
 _AUDIBLE = 1e-4  # minimum peak of a track that is not silent: −80 dB of full scale
 _BLOCK = 1 << 18  # samples resampled at a time
-# A non-seekable stream is copied to memory up to the first size, and to disk up to the second.
+# A non-seekable stream is held in memory up to the first size, on disk up to the second, and otherwise rejected.
 _MAX_IN_MEMORY, _MAX_COPIED = 1 << 25, 1 << 32  # bytes
 
 
@@ -60,7 +60,7 @@ def blocks(
 
     Raises:
         AudioError: the file is not audio, is damaged, empty or too long (TooLongError), has a sample rate outside 1 to
-            768 kHz, or contains non-finite samples. The blocks before the damage are still yielded.
+            768 kHz, or contains non-finite samples. The blocks before the damaged part are still yielded.
         OSError: the file cannot be opened, or the stream cannot be read.
     """
     is_empty = True

@@ -5,8 +5,9 @@ Suffixes are used only to select the files of a folder.
 
 FFmpeg may use only the demuxers listed here. None of them opens another file or a socket: playlists (hls, concat,
 dash), session descriptions (sdp, rtsp) and image sequences are excluded, references from QuickTime files to other files
-are off by default, and AVI opens only subtitles within the file. Formats whose tracks may appear while the file is read
-(MPEG transport and program streams, FLV) are left out, because PyAV then reads beyond its list of tracks.
+are off by default, and AVI opens only subtitles within the file. Formats in which further tracks may be found while the
+file is being read (MPEG transport and program streams, FLV) are left out, because PyAV then reads beyond its list of
+tracks.
 """
 
 import codecs
@@ -94,7 +95,7 @@ _BYTE_ORDER_MARKS = (
 
 _COPY = "copy or download it again"
 _CONVERT = "convert it to FLAC or MP3"
-# Signatures of other types of files that are often found among music files, with the types and remedies.
+# Signatures of other file types that are often found among music files, each with the type's name and a remedy.
 _OTHERS = (
     (0, b"\xff\xd8\xff", "a JPEG image", ""),
     (0, b"GIF8", "a GIF image", ""),

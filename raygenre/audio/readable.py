@@ -1,4 +1,4 @@
-"""Present a file to FFmpeg without leading junk and with a header that it reads correctly."""
+"""Present a file to FFmpeg without leading junk and with a header that FFmpeg reads correctly."""
 
 import io
 from typing import IO, TYPE_CHECKING
@@ -37,7 +37,7 @@ class _View(io.RawIOBase):
 
     Args:
         start: index of the part's first byte in the stream.
-        end: index after its last byte; None for the end of the stream.
+        end: index just past the part's last byte; None for the end of the stream.
     """
 
     def __init__(self, stream: IO[bytes], header: bytes, start: int, end: int | None) -> None:

@@ -27,7 +27,7 @@ class Replacement:
     Attributes:
         header: the new header.
         start: index of the first byte that follows.
-        end: index after the last byte that follows; None for the end of the file.
+        end: index just past the last byte that follows; None for the end of the file.
     """
 
     header: bytes
@@ -68,8 +68,8 @@ def replacement(stream: IO[bytes], head: bytes, start: int) -> Replacement | Non
     if wave.code == _PCM and wave.container == 4 and 0 < wave.bits <= 24:
         shift = _shift(stream, wave, first, end)
         if shift is not None:
-            # Reading from an earlier byte turns the lowest bytes into the highest ones. The bytes that become the
-            # lowest are the previous sample's signs, 2⁻²⁴ of full scale.
+            # Reading from an earlier byte turns each sample's lowest bytes into its highest ones. Its new lowest bytes
+            # are the previous sample's sign bytes, 2⁻²⁴ of full scale.
             return Replacement(_wav_header(wave, size), first - shift, end and end - shift)
     if order == ">":
         return Replacement(_wav_header(wave, size), first, end)

@@ -75,7 +75,8 @@ def rows(dataset: Dataset, output: object) -> Generator[dict[str, Any], None, No
     """Execute a dataset, and yield its rows as they arrive.
 
     Args:
-        dataset: describes what is stored where; its column `PROBLEM` contains the reason if a row could not be stored.
+        dataset: processes songs and stores the results. Its column `PROBLEM` contains the reason if a row could not be
+            stored.
         output: where the rows are stored, for messages.
 
     Raises:
@@ -108,6 +109,6 @@ def attempts(
     """Yield each item with the function's result or the exception that it raised. Runs in a worker.
 
     Args:
-        isolated: whether to process items in separate processes, so that a crash ends only the process of its item.
+        isolated: whether to process items in separate processes, so that a crash affects only one item.
     """
     return worker_pool.unordered(function, items, jobs=2 if isolated else 1)

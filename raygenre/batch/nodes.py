@@ -72,8 +72,8 @@ def connect(address: str) -> str:
     Raises:
         ClusterError, RayFolderError: as for `raygenre.search.trials.cluster.connect`.
     """
-    # Ray's core prints an error about every pool of Ray Data, because its actors have arguments and are restarted. This
-    # variable prevents that, but when the core starts, it prints that the variable is set.
+    # Ray's core prints an error for every Ray Data pool, because the pool's actors have arguments and may be restarted.
+    # This variable suppresses the error, but the core then prints at its start that the variable is set.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     with _without_stderr():
         return cluster.connect(None if address == "local" else address)

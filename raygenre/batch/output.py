@@ -1,8 +1,8 @@
 """The output of a batch: a folder or URL with Parquet files and a description of the model.
 
 Each file contains the rows of one block of songs and is written atomically, under a name that depends only on the
-songs. Therefore, a later run continues from what is stored, and a block that is computed again because a node was lost
-overwrites its own file.
+songs. Therefore, a later run continues where an earlier one ended. If a node is lost, the blocks that are computed
+again overwrite their own files.
 """
 
 import hashlib

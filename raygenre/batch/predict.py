@@ -6,9 +6,9 @@ songs ─► blocks ─► decode and classify, an actor per CPU ─────
 ```
 
 On CPUs, the network runs in the process that decodes its input, as in `raygenre.workflows.predict`: running it takes a
-fraction of the time that decoding takes, so separate actors would be idle, and the input would have to be copied
+fraction of the time that decoding takes, so separate actors would mostly be idle, and the input would have to be copied
 between processes. Each song is classified by the same calls as in that module, so the probabilities are the same, bit
-for bit; on a GPU, the last digits differ.
+for bit; on a GPU, the last digits may differ.
 """
 
 import math
@@ -65,7 +65,7 @@ def predict_all(
         jobs: number of actors that decode; 0 for one per CPU.
         longest_seconds: maximum duration of a song in s; longer songs fail.
         gpus: number of actors that classify, each on a GPU; 0 to classify where songs are decoded. By default, one for
-            each GPU of the cluster.
+            each GPU in the cluster.
 
     Raises:
         BatchError: the output cannot be written, or the cluster was lost.

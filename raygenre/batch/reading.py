@@ -37,7 +37,7 @@ class Decoded:
     Attributes:
         windows: the network's input; None if there is an error, or if a GPU is to compute it.
         samples: float32 (N,) at the kind's sample rate, from which a GPU computes the input; None otherwise.
-        error: why there is neither; empty otherwise.
+        error: why the song could not be decoded; empty if it was.
     """
 
     tags: Tags = field(default_factory=Tags)

@@ -1,8 +1,8 @@
 """Render songs by the million as spectrogram images on a Ray cluster.
 
-Songs and images are in folders or at URLs, in the layout of `raygenre.workflows.render`. In a folder, the rule of that
-module decides whether an existing image is kept. If the songs or the images are at a URL, an image is kept if it is not
-older than its song, since a store contains only complete files.
+Songs and images are in folders or at URLs, in the layout of `raygenre.workflows.render`. If both are in folders, that
+module's rule decides whether an existing image is kept. If the songs or the images are at a URL, an image is kept if it
+is not older than its song, since a store contains only complete files.
 """
 
 import os

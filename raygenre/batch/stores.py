@@ -1,7 +1,7 @@
 """Files at URLs of any store that pyarrow supports: list them, and open them for reading.
 
 A file's URL has no options: the bytes after a `?` belong to its name. The options of a store, such as the endpoint in
-`s3://BUCKET/PATH?endpoint_override=http://HOST:PORT`, are specified once, with the source.
+`s3://BUCKET/PATH?endpoint_override=http://HOST:PORT`, are specified only in the URL of the source.
 """
 
 import shutil

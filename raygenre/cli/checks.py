@@ -84,7 +84,7 @@ def check_search(options: "Options") -> None:
 
     check_numbers(options)
     if not options.address:
-        ray_folder()  # checks the folder for the private cluster that starts later
+        ray_folder()  # checks the folder that the private cluster will use
     storage = resolve(options.storage, options.tracking_uri)
     if options.resume:
         storage.studies.check_access()

@@ -47,7 +47,7 @@ class LiteralConsole(Console):
         return super().render_str(printable_lines(text), **options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        # Nothing is left to escape here, except in a Text that was made from a name without `styled`.
+        # Everything has been escaped already, except a name that was put into a Text without `styled`.
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(printable_lines(segment.text), segment.style)
 

@@ -21,10 +21,10 @@ class ApiKeyError(RaygenreError):
 def predict_remote(
     files: "Sources", url: str, *, at_once: int, as_json: bool, output: Path | None, playlists: Path | None
 ) -> None:
-    """Send songs to an endpoint, and report its predictions as `raygenre predict` reports its own.
+    """Send songs to an endpoint, and report its predictions in the same way as local ones.
 
     Args:
-        at_once: number of concurrent requests; 0 for a suitable number.
+        at_once: number of concurrent requests; 0 to choose it automatically.
 
     Raises:
         RaygenreError: the endpoint is unreachable or does not describe its model, or a file cannot be written.

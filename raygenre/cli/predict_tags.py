@@ -30,7 +30,7 @@ def predict_tags(
     """Print the tags of songs as a bar chart, or as one JSON object per file.
 
     Args:
-        jobs: number of worker processes; 0 for a suitable number.
+        jobs: number of worker processes; 0 to choose it automatically.
         longest_seconds: maximum duration of a song in s; longer ones fail.
         no_champion: why no model for genres is available, if tags are printed for that reason.
 

@@ -27,7 +27,7 @@ from raygenre.studies.store import StudiesError, StudyStore, open_store
 from raygenre.studies.study import Needs, Progress, State, Study
 from raygenre.system.storage import Storage, resolve
 
-_END_SECONDS = 300.0  # s for which recording the end is retried while the database is unreachable
+_END_SECONDS = 300.0  # s to keep trying to record the end while the database is unreachable
 _ARBITER_PERIOD = 10.0  # s
 
 
@@ -81,7 +81,7 @@ class _Driver:
                 progress=lambda: self._progress(storage),
                 facts=lambda: self._facts(storage),
             ) as session:
-                # On a cluster, the arbiter needs a connection to Ray, which the search makes.
+                # On a cluster, the arbiter needs a connection to Ray, which the search establishes.
                 if not self._study.address and not session.wait_for_place():
                     return "stopped", ""
                 _import_search()

@@ -101,11 +101,11 @@ def starter(
 ) -> Callable[[str], None]:
     """Return a function that starts a driver for a queued study.
 
-    On a cluster, the function waits until the driver has reported.
+    On a cluster, the function waits until the driver has reported its start.
 
     Raises:
         ClusterJobsError: the cluster does not respond or rejects the token; the returned function also raises this
-            error if the driver's job ends before it has reported.
+            error if the driver's job ends before then.
     """
     variables = {name: os.environ[name] for name in request.variables if name in os.environ}
     variables |= {"RAYGENRE_STORAGE": str(storage)} | ({"RAYGENRE_STUDY_URL": study_url} if study_url else {})

@@ -73,7 +73,7 @@ def record(study: Study) -> dict[str, Any]:
 
 
 def details(study: Study, link: str) -> dict[str, Any]:
-    """Return a study for `show --json`: as `record`, with its settings, errors and the link to its trials in MLflow."""
+    """Return a study for `show --json`: its `record`, settings and errors, and the link to its trials in MLflow."""
     return record(study) | {
         "phase": study.phase,
         "start": study.attempt,

@@ -46,7 +46,7 @@ def sync(
 
 
 def _queued(storage: Storage, study: str) -> dict[str, int]:
-    """Return the number of queued updates of each study that has any; if a study is given, only of that one.
+    """Return the number of queued updates for each study that has any, or only for the given study.
 
     The most recently used study comes last, so that `--resume` still treats it as the latest study afterwards.
     """

@@ -129,7 +129,11 @@ def _run(
     provenance: bool,
     jobs: int,
 ) -> "KeyboardInterrupt | LogError | None":
-    """Plan each song and, with a log, write it; append the results to `done`, and return what ended the run early."""
+    """Plan each song and, if there is a log, write its tags; append the results to `done`.
+
+    Returns:
+        the exception that ended the run early, or None.
+    """
     from raygenre.tagging.log import LogError
     from raygenre.tagging.plan import Plan, with_provenance
     from raygenre.workflows.tag import apply, plans

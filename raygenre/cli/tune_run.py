@@ -83,8 +83,8 @@ class TuneSession:
     """One run of a search, with everything that it loads and prints.
 
     Args:
-        controls: the limits that the search obeys while it runs, and its reports of the places that it could use. A
-            search with controls shares its machine with other searches.
+        controls: the limits that the search obeys while it runs, and through which it reports how many places it could
+            use. A search with controls shares its machine with other searches.
 
     Attributes:
         ledger: ledger of the study; None until it is open.
@@ -110,7 +110,7 @@ class TuneSession:
         """Run or resume the search, and print its result.
 
         Raises:
-            SearchStopped: the controls requested the search to stop.
+            SearchStopped: the controls requested that the search stop.
             PromotionPendingError: the model is registered, but the champion could not be changed.
             KeyboardInterrupt: the user pressed Ctrl-C.
             any of `ERRORS`: see `reason`.

@@ -178,7 +178,7 @@ class ModelFacts(Part):
 
 
 class Problem(Part):
-    """An error from the endpoint, as problem details (RFC 9457); proxies in front of it may leave out the id."""
+    """An error from the endpoint, as problem details (RFC 9457); a proxy in front of the endpoint may omit the id."""
 
     status: int
     detail: str

@@ -104,7 +104,8 @@ class AsyncClient:
         If the connection fails before the answer arrives, the song is sent again, which may create two jobs.
 
         Args:
-            callback: HTTPS URL to which the endpoint sends the finished job; its operator lists the allowed hosts.
+            callback: HTTPS URL to which the endpoint sends the finished job; the endpoint's operator
+                specifies the allowed hosts.
         """
         return await self._take(self._core.create_job(file, callback))
 
@@ -113,7 +114,7 @@ class AsyncClient:
         return await self._take(self._core.job(job_id))
 
     async def wait_for_job(self, job_id: str) -> Job:
-        """Return a job as soon as it has finished; there is no time limit."""
+        """Wait until a job has finished, without a time limit, and return it."""
         return await self._take(self._core.finished_job(job_id))
 
     async def delete_job(self, job_id: str) -> None:

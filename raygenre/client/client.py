@@ -25,9 +25,9 @@ class Client:
 
     All methods that send a request raise the same errors:
         RefusedError: the endpoint refused the request, for example with 415 or 422 for a file that is not music.
-        UnreachableError: no attempt could connect to it.
+        UnreachableError: no attempt could connect to the endpoint.
         NoAnswerError: the connection failed at each attempt, or no data could be sent or received for `timeout` s.
-        UnexpectedAnswerError: another server answered.
+        UnexpectedAnswerError: the response does not conform to the endpoint's API.
         FileAccessError: the file cannot be read.
 
     Args:
@@ -104,7 +104,8 @@ class Client:
         If the connection fails before the answer arrives, the song is sent again, which may create two jobs.
 
         Args:
-            callback: HTTPS URL to which the endpoint sends the finished job; its operator lists the allowed hosts.
+            callback: HTTPS URL to which the endpoint sends the finished job; the endpoint's operator
+                specifies the allowed hosts.
         """
         return self._take(self._core.create_job(file, callback))
 
@@ -113,7 +114,7 @@ class Client:
         return self._take(self._core.job(job_id))
 
     def wait_for_job(self, job_id: str) -> Job:
-        """Return a job as soon as it has finished; there is no time limit."""
+        """Wait until a job has finished, without a time limit, and return it."""
         return self._take(self._core.finished_job(job_id))
 
     def delete_job(self, job_id: str) -> None:

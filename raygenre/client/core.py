@@ -59,7 +59,7 @@ class Call:
     streams: bool = False
 
     def is_open(self, response: httpx.Response) -> bool:
-        """Return whether a response is read line by line later; all other responses are read immediately."""
+        """Return whether a response is to be read later, line by line; all other responses are read immediately."""
         return self.streams and response.is_success and _media_type(response) == LINES
 
 
@@ -107,7 +107,7 @@ class Core:
         return self.read(Answer, response.content)
 
     def stream(self, file: File) -> Steps[httpx.Response]:
-        """Return a response that has the complete answer or, if it `is_open`, lines that have not been read."""
+        """Return the response; its lines have yet to be read if it `is_open`, otherwise it is complete."""
         accept = f"{LINES}, application/json;q=0.5"
         return (yield from self._exchange(Call("POST", "v1/predict", FileBody(file), accept=accept, streams=True)))
 

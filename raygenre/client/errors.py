@@ -17,7 +17,7 @@ class AddressError(ClientError, ValueError):
 
 
 class UnreachableError(ClientError, ConnectionError):
-    """No connection to the endpoint can be made."""
+    """No connection to the endpoint could be established."""
 
 
 class NoAnswerError(ClientError, ConnectionError):
@@ -36,7 +36,7 @@ class RefusedError(ClientError):
     """The endpoint refused a request.
 
     Attributes:
-        status: HTTP status; 415 and 422 are errors of the file.
+        status: HTTP status; 415 and 422 mean that the file is unusable.
         request_id: id of the request in the endpoint's logs; empty if the endpoint's proxy refused it.
     """
 
@@ -47,7 +47,7 @@ class RefusedError(ClientError):
 
 
 def failure(server: str, error: httpx.TransportError, *, attempts: int) -> UnreachableError | NoAnswerError:
-    """Return the error for a request that failed in transit, after a number of attempts."""
+    """Return the error for a request that failed in transit, after the given number of attempts."""
     tried = f" ({attempts} attempts)" if attempts > 1 else ""
     if isinstance(error, httpx.ConnectTimeout):
         return UnreachableError(f"{server} is unreachable: the connection timed out{tried}; check the address")

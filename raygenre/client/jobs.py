@@ -12,7 +12,7 @@ class FileError(Part):
     Attributes:
         index: index of the file in the form.
         file: name of the file in the form; empty if it has none.
-        status: HTTP status that the file alone would have received.
+        status: HTTP status that a request with only this file would have received.
         detail: what is wrong with the file.
     """
 

@@ -14,7 +14,7 @@ BUSY = frozenset({429, 502, 503})  # statuses after which a retry may succeed; 5
 class Retries:
     """How often a request is sent, and how long to wait between attempts.
 
-    A request is sent again if the connection fails and after 429, 502 and 503, but not after any other client error.
+    A request is sent again if the connection fails or the status is 429, 502 or 503, but not after any other error.
     The wait doubles with each attempt. It is shortened at random by up to half, so that clients that failed together do
     not retry together, and is never shorter than the response's Retry-After.
 

@@ -27,7 +27,7 @@ from raygenre.system.atomic_write import atomic_file
 from raygenre.system.printable import printable
 
 GTZAN_ON_KAGGLE = "andradaolteanu/gtzan-dataset-music-genre-classification"
-_READER = "3"  # change it whenever unusable files become usable, because reasons are cached as well
+_READER = "3"  # change it when more files become usable, because the reasons for unusable ones are cached too
 SYNTHETIC_TRACKS = 20  # per genre
 SYNTHETIC_SEED = 0
 
@@ -110,7 +110,7 @@ def load(
         return data
 
     data = _cached(cache, key, str(source.resolve()), lambda: checked(_decoded(files, source, progress)))
-    checked(data)  # it may have been cached by a call that allowed broken files
+    checked(data)  # the data may have been cached by a call that allowed broken files
     unusable, left_out = (relative_to(found, source) for found in (folder.unusable, folder.left_out))
     lost = sorted({file.genre for file in files} - set(data.genres))
     lost_notes = [f"no file of the class {printable(genre)} is usable, so the class is left out" for genre in lost]

@@ -1,9 +1,9 @@
-"""Group the songs of one artist or album, so that a split keeps them together.
+"""Group songs by artist or album, so that a split keeps each group together.
 
 A network recognises an artist's voice, instruments and studio. If both the training and the test tracks contain songs
 by one artist, the accuracy is therefore higher than for artists that are not in the training data: by about 14
 percentage points on GTZAN. The groups come from the tags of audio files, from a file that names the artist of each
-track, or from the folders in a class folder.
+track, or from the subfolders of a class folder.
 """
 
 import unicodedata

@@ -41,8 +41,8 @@ def inputs_of(
     """Return the input for the tracks of a data set, (N, *shape).
 
     Levels exist already. Everything else is computed once and stored in the data set's cache, one small file for each
-    track, so that a call can continue after an interrupted one. A file consists of the SHA-256 of the values, followed
-    by their bytes; the values of a damaged file are computed and written again.
+    track, so that a call can continue where an interrupted one ended. A file consists of the SHA-256 of the values,
+    followed by their bytes; the values of a damaged file are computed and written again.
 
     Args:
         chosen: indices of the tracks or a mask, bool (N,); all if None.
@@ -115,7 +115,7 @@ def _store(dataset: Dataset, kind: InputKind, index: int, values: NDArray[Any]) 
     if path is None:
         return
     content = np.ascontiguousarray(values, dtype=kind.dtype).tobytes()
-    with suppress(OSError):  # a cache that cannot be written stores nothing
+    with suppress(OSError):  # if the cache cannot be written, nothing is stored
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, hashlib.sha256(content).digest() + content)
 

@@ -62,7 +62,7 @@ def entry(song: Path, folder: Path | None) -> str:
     if not folder:
         return str(path)
     relative = os.path.relpath(path, folder)
-    # Otherwise, it would be a comment, lose its first character or be mistaken for a URL.
+    # Without `./`, the line would be a comment, lose its first character or be mistaken for a URL.
     return f"./{relative}" if relative.startswith("#") or relative[0].isspace() or _SCHEME.match(relative) else relative
 
 

@@ -128,8 +128,8 @@ def given_split(
 
     Each line contains a track's id or `genre/genre.NNNNN.wav`. With a single fold, the validation list is used as
     given; if there is none, a share of the training list (`validation`) is drawn instead. With several folds, the
-    training and validation tracks are pooled and divided again. Copies of a test track, and songs of its group, are
-    left out of training and validation, and those of a validation track are left out of training.
+    training and validation tracks are pooled and divided again. Copies of a test track, and songs in its group, are
+    left out of training and validation. In the same way, those of a validation track are left out of training.
 
     Args:
         lists: folder that contains the lists.

@@ -207,7 +207,7 @@ def _track_ids(names: Sequence[str], paths: Sequence[Path], root: Path) -> Itera
     """Yield each file's id: the first unique name among `genre.NNNNN` or its stem, `genre/stem`, and its path.
 
     Args:
-        names: name of each file's class folder. Ids do not depend on which folders are one class.
+        names: name of each file's class folder. Ids do not depend on which folders are merged into one class.
         paths: path of each file.
     """
     stems = []

@@ -1,7 +1,8 @@
-"""A test of a classifier against guessing: is it better than having learned nothing?
+"""A test of a classifier against guessing: is it better than a classifier that has learned nothing?
 
-Without listening, the best strategy is to name one genre at random or, if the genres differ in size, always the largest
-one. The guessing rate is therefore the larger of 1/G, for G genres, and the largest genre's share of the tracks.
+Without listening, the best strategy is to name a genre at random or, if the genres differ in size, to always name the
+largest one. The guessing rate is therefore the larger of 1/G, for G genres, and the largest genre's share of the
+tracks.
 """
 
 import math

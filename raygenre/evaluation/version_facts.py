@@ -1,4 +1,4 @@
-"""Facts about a version that the registry stores as tags: test, training data and weights."""
+"""Facts that the registry stores as a version's tags: test, training data and weights."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ class VersionFacts:
 
     Attributes:
         test_accuracy: accuracy on the test tracks.
-        test_digest: SHA-256 over the test tracks' ids and the data set; equal digests mean the same test.
+        test_digest: SHA-256 of the test tracks' ids and the data set; equal digests mean the same test.
         synthetic: whether the version was trained on synthetic tracks.
         study: name of the search that produced it.
         sha256: the checksum of the classifier, which covers its weights, genres and calibration.

@@ -20,7 +20,7 @@ from raygenre.system.regular_file import check_regular
 FOLDER = "extractor"
 """Name of the folder with the pretrained network, in a classifier's folder."""
 
-_SECTION = 30 * SAMPLE_RATE  # number of samples that represent a longer song
+_SECTION = 30 * SAMPLE_RATE  # number of samples that are used if a song is longer
 _SINGLE = 31 * SAMPLE_RATE
 
 

@@ -52,7 +52,7 @@ class InputKind(ABC):
     """A kind of input.
 
     Attributes:
-        name: what it is called in JSON and in metrics.
+        name: the kind's name in JSON and in metrics.
         recipe: its name and version, stored with each classifier. It changes whenever the same samples would yield
             different values.
         sample_rate: sample rate, in Hz, of the samples from which it is computed.
@@ -84,7 +84,7 @@ class InputKind(ABC):
 
     @abstractmethod
     def spans(self, seconds: float) -> list[tuple[float, float]]:
-        """Return start and end in s of each window, silent or not, of a song of the given length."""
+        """Return the start and end, in s, of each window of a song of the given length, including silent windows."""
 
     @abstractmethod
     def from_levels(self, levels: NDArray[np.uint8]) -> NDArray[Any]:
@@ -133,8 +133,8 @@ class InputKind(ABC):
         Args:
             source: path or bytes of the file.
             longest_seconds: maximum duration of audio in s.
-            progress: function to call frequently with the stage about to run. An exception that it raises stops reading
-                and propagates, as described in `audio.decode`.
+            progress: function to call frequently with the stage that is about to run. An exception that it raises stops
+                reading and propagates, as described in `audio.decode`.
 
         Raises:
             AudioError: the file is neither audio nor an image that this kind can use, or is damaged, too long, shorter
@@ -151,7 +151,7 @@ class InputKind(ABC):
         longest_seconds: float = math.inf,
         progress: Callable[[Stage], object] = lambda stage: None,
     ) -> Iterator[Song]:
-        """Read a file as `read` does, in parts, so that memory does not grow with the song.
+        """Read a file as `read` does, in parts, so that memory use does not grow with the song's length.
 
         Args, Raises: as for `read`. An error may be raised after the parts that precede it have been yielded.
         """

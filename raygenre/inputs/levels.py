@@ -67,7 +67,7 @@ class Levels(InputKind):
         """Write nothing: levels need no weights."""
 
     def __reduce__(self) -> str:
-        return "LEVELS"  # so that `input is LEVELS` is also true in a process that receives a classifier
+        return "LEVELS"  # so that `input is LEVELS` is also true after a classifier has been sent to another process
 
 
 LEVELS = Levels()

@@ -100,7 +100,7 @@ class Classifier:
     def predict_parts(self, parts: Iterable[Song]) -> tuple[Prediction, tuple[tuple[float, float], ...]]:
         """Classify a song that is read in parts, and return the times of all its windows with the prediction.
 
-        Memory does not grow with the song, and the prediction equals that for the whole song, bit for bit.
+        Memory use does not grow with the song's length. The prediction equals that for the whole song, bit for bit.
         """
         rows: list[NDArray[np.float32]] = []
         times: list[tuple[float, float]] = []

@@ -46,8 +46,8 @@ class GenreHead(nn.Module):
         super().__init__()
         self.config = config
         # The features of a track never change, so the statistics are averaged over all batches (momentum None). Moving
-        # averages would start at 0 and 1, far from the features, and training on a small data set has few steps: with
-        # two steps in an epoch, the validation loss stayed above the loss of guessing for the first 20 epochs.
+        # averages would start at 0 and 1, far from the features, and training on a small data set takes few steps: with
+        # two steps per epoch, the validation loss stayed above the loss of guessing for the first 20 epochs.
         self.normalisation = nn.BatchNorm1d(config.features, momentum=None)
         self.classifier = nn.Sequential(
             Dropout(config.dropout),

@@ -1,7 +1,7 @@
 """Input drift: measure how much recent songs differ from a network's training tracks.
 
-A track is summarised by sixteen numbers, see `InputKind.summaries`: for levels, the mean level in each of sixteen
-ranges of mel bands, lowest first. Training stores the deciles of each over all training tracks. The population
+A track is summarised by sixteen numbers (see `InputKind.summaries`): for levels, the mean level in each of sixteen
+ranges of mel bands, lowest first. Training stores the deciles of each number over all training tracks. The population
 stability index (PSI) of a range is the sum of (p − q)·ln(p / q) over the ten bins between the deciles, where p is the
 share of recent songs in a bin and q the share of training tracks. By convention, a PSI below 0.1 means no change, and a
 PSI above 0.25 means a change that should be investigated.

@@ -33,7 +33,7 @@ class ModelConfig:
         normalisation: `batch` adds batch normalisation after every convolution.
         frequency_bins: number of positions along the frequency axis after the last pooling; 1 averages over the axis.
         stem: the first convolution. `plain` is 3×3, followed by max pooling. `strided` is 5×5 with a stride of 2, which
-            needs less than a third of the time.
+            takes less than a third of the time.
         crop_columns: number of columns that the network sees at a time. If it is less than 333, the network is trained
             on random crops, and a track's probabilities are the mean over evenly spaced crops.
         level_mean, level_std: mean and standard deviation of the training tracks' levels, used to standardise the

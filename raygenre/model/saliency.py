@@ -4,9 +4,9 @@ The maps are computed with Grad-CAM or HiResCAM. Each feature map of the last co
 the genre's logit, and the positive part of the weighted sum is the saliency. For a network that averages over the whole
 spectrogram, this is Grad-CAM (R. R. Selvaraju et al., Visual Explanations from Deep Networks via Gradient-based
 Localization, 2017). A network that keeps several frequency bins has a different gradient in each bin, so every position
-is weighted by its own gradient (R. L. Draelos and L. Carin, HiResCAM, 2020). With Grad-CAM's mean gradient,
-evidence at high frequencies would also highlight low ones. If a network sees a track in crops, the map is the mean over
-the crops that contain a position.
+is weighted by its own gradient (R. L. Draelos and L. Carin, HiResCAM, 2020). With Grad-CAM's mean gradient, evidence at
+high frequencies would also highlight low ones. If a network sees a track in crops, the saliency of a position is the
+mean over the crops that contain it.
 """
 
 import numpy as np
@@ -21,7 +21,7 @@ _BATCH = 8
 
 
 def saliency(model: GenreCNN, levels: NDArray[np.uint8], genres: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Return the saliency of each position for the genre given for each track.
+    """Return the saliency of each position of each track, for the genre given for that track.
 
     Args:
         model: the network, in evaluation mode.
@@ -42,7 +42,7 @@ def saliency(model: GenreCNN, levels: NDArray[np.uint8], genres: NDArray[np.int6
         batch = torch.tensor(levels[start : start + _BATCH], device=device, dtype=torch.float32)
         targets = torch.tensor(genres[start : start + _BATCH], device=device)
         full = torch.zeros_like(batch)
-        seen = torch.zeros(COLUMNS, device=device)  # number of crops that contain a column
+        seen = torch.zeros(COLUMNS, device=device)  # number of crops that contain each column
         for first in starts:
             crop = batch[..., first : first + width].contiguous()
             coarse = attribution.attribute(crop, target=targets).detach().sum(dim=1, keepdim=True).relu()

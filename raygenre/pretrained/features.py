@@ -80,8 +80,8 @@ class Extractor:
         Args:
             source: path or bytes of the file.
             longest_seconds: maximum duration in s.
-            progress: function to call frequently with the stage about to run. An exception that it raises stops reading
-                and propagates, as described in `audio.blocks.blocks`.
+            progress: function to call frequently with the stage that is about to run. An exception that it raises stops
+                reading and propagates, as described in `audio.blocks.blocks`.
 
         Raises:
             AudioError: the file is not audio, or is damaged, too long, shorter than 3 s, or silent.
@@ -130,7 +130,7 @@ class Extractor:
 def _one_thread() -> Iterator[None]:
     """Make torch use a single thread.
 
-    The network's products are small, and two threads would wait for each other after each of them: on two busy cores, a
+    The network's products are small, and two threads would wait for each other after each product: on two busy cores, a
     song took ten times the CPU time.
     """
     threads = torch.get_num_threads()

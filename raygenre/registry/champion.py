@@ -123,7 +123,7 @@ def rollback(storage: Storage) -> tuple[int, int]:
             )
         *older, previous = history
         promotion_lock.ensure_held(still_held)
-        # The alias is moved first because the next promotion repairs the tag if the second call fails.
+        # The alias is moved first: if the second call then fails, the next promotion repairs the tag.
         client.set_registered_model_alias(MODEL, CHAMPION, previous)
         client.set_registered_model_tag(MODEL, HISTORY, " ".join(older))
         _tag_replaced(client, current, previous)

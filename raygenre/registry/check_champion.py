@@ -74,7 +74,11 @@ def _missing(storage: Storage) -> Finding | None:
 
 
 def _load(storage: Storage) -> Fetched:
-    """Load the champion; the embedded registry is read without MLflow's client, which would follow a moved storage."""
+    """Load the champion.
+
+    The embedded registry is read without MLflow's client, because opening it with the client would rewrite the
+    addresses in a moved storage.
+    """
     if not storage.database:
         return versions.fetch(storage)
     registered = embedded.read_versions(storage, MODEL) or []

@@ -20,7 +20,7 @@ SCHEMAS = frozenset({"dc11669786a5"})
 
 _WORKSPACE = "default"
 _DELETED = "Deleted_Internal"  # stage of a deleted version
-_TIMEOUT = 1.0  # s to wait for a writer; after that, MLflow's client waits longer and reports the error
+_TIMEOUT = 1.0  # s to wait for a writer; then MLflow's client takes over, waits longer and reports any error
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def _read(database: sqlite3.Connection, name: str) -> list[RegisteredVersion]:
 def artifact_folder(storage: Storage, version: RegisteredVersion) -> Path | None:
     """Return the folder of a version's MLflow model; None if MLflow's client has to download it.
 
-    Only a folder inside the storage is returned: elsewhere, the address may be that of a storage that was moved.
+    Only a folder inside the storage is returned: any other address may date from before the storage was moved.
     """
     url = urlsplit(version.source)
     folder = Path(unquote(url.path))

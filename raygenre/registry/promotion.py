@@ -152,7 +152,7 @@ def _record(client: MlflowClient, version: int, decision: PromotionDecision, use
 def _record_in_search(
     client: MlflowClient, search: Run, tags: Mapping[str, str], numbers: Mapping[str, float], incumbent: int
 ) -> None:
-    # The step of the metrics is the champion's version because each later decision is about a later champion.
+    # The champion's version serves as the metrics' step, since later decisions involve later champions.
     now = int(time.time() * 1000)
     client.log_batch(
         search.info.run_id,

@@ -1,7 +1,7 @@
 """Runs and versions as MLflow recorded them: settings, final metrics, learning curves.
 
 A run is identified by its id, by the version that it produced (`models:/raygenre/3`), or by a study. A study or its
-search run refers to the winner's final training run, on all training tracks.
+search run stands for the winner's final training run, on all training tracks.
 """
 
 import re
@@ -60,7 +60,7 @@ def find_run(storage: Storage, source: str, *, search_tags: Collection[str]) -> 
     """Look up a run by its id, a version's URI or a study's name.
 
     Args:
-        search_tags: names of those tags of the search's run that contain settings; its params all do.
+        search_tags: names of the search run's tags that contain settings; all of its params do.
 
     Raises:
         UnknownRunError: there is no such run.
