@@ -55,8 +55,8 @@ def blocks(
             ValueError, stops decoding and propagates.
 
     Yields:
-        float32 (N,) with N > 0; the blocks differ in length and contain a few seconds each. Every file yields at least
-        one.
+        float32 (N,) with N > 0; the blocks differ in length and contain a few seconds each. At least one block is
+        yielded for every file.
 
     Raises:
         AudioError: the file is not audio, is damaged, empty or too long (TooLongError), has a sample rate outside 1 to

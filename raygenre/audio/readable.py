@@ -1,4 +1,4 @@
-"""Present a file to FFmpeg without leading junk and with a header that FFmpeg reads correctly."""
+"""Present a file to FFmpeg without leading junk and with a header that it can interpret."""
 
 import io
 from typing import IO, TYPE_CHECKING

@@ -46,7 +46,7 @@ def sync(
 
 
 def _queued(storage: Storage, study: str) -> dict[str, int]:
-    """Return the number of queued updates for each study that has any, or only for the given study.
+    """Return the number of queued updates of all studies, or of the given one; studies without any are left out.
 
     The most recently used study comes last, so that `--resume` still treats it as the latest study afterwards.
     """
