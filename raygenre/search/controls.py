@@ -43,8 +43,8 @@ class Controls:
     Attributes:
         limit: number of places granted; None for as many as fit. Runs over the limit pause after the epoch in
             progress; with 0, all of them do. `--max-concurrent` of the search is a second limit.
-        trials: new number of trials of the search; None to leave it unchanged. A number below that of the study is
-            ignored.
+        trials: new number of trials of the search; None to leave it unchanged. A number lower than the study's current
+            one is ignored.
         time_budget: new time budget in s, 0 for none; None to leave it unchanged. See `SearchConfig.time_budget`.
         demand: the places that the search could use now; None before its first phase. Written by the search.
         seconds_left: returns an estimate of the time left in s; None while it is unknown. Replaced by the search.
@@ -64,5 +64,5 @@ class Controls:
         return self._stop.is_set()
 
     def request_stop(self) -> None:
-        """Request the search to stop after the epochs in progress; it keeps everything and raises `SearchStopped`."""
+        """Ask the search to save everything and raise `SearchStopped` after the epochs in progress."""
         self._stop.set()

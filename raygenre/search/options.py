@@ -28,13 +28,13 @@ class OptionError(RaygenreError, ValueError):
 
 @dataclass(frozen=True)
 class Options:
-    """The options that the user gave. A value of 0 means a default that depends on the data.
+    """The options as the user set them. A value of 0 means a default that depends on the data.
 
     Attributes:
         time_budget: duration such as `2h`; empty for none.
         from_studies, from_best: earlier studies whose best settings are tried first, and how many of each.
         max_failures: number of trials in a row that fail for the same reason before the search ends; 0 for no limit.
-        given: names of the options given on the command line; all others have their defaults.
+        given: names of the options set on the command line; all others have their defaults.
     """
 
     data: Path | None = None

@@ -138,12 +138,12 @@ def resolve(
 
 
 def merges_case(options: Options, base: Mapping[str, Any] | None) -> bool:
-    """Return whether class folders whose names differ only in case are one class in a new search."""
+    """Return whether a new search treats class folders whose names differ only in case as one class."""
     return options.merge_case or bool(base and base.get("merge_case"))
 
 
 def time_budget(options: Options) -> float:
-    """Return the time budget that the user gave, in s; 0 for none."""
+    """Return the time budget that the user has set, in s; 0 for none."""
     return parse_duration(options.time_budget or "0", "--time-budget")
 
 

@@ -46,8 +46,8 @@ def levels(samples: Tensor, *, under_frame: bool = False) -> Tensor:
             then has 335 columns instead of 333. `to_image` needs them to reproduce every pixel of the image.
 
     Returns:
-        uint8 (128, 333) or (B, 128, 333) on the same device. A clip without any variation, such as digital
-        silence, is level 0 throughout, as in matplotlib.
+        uint8 (128, 333) or (B, 128, 333) on the same device. A clip without any variation, such as digital silence, has
+        level 0 throughout, as in matplotlib.
 
     Raises:
         AudioError: samples are non-finite or exceed ±100 000.
@@ -79,7 +79,8 @@ class LevelStream:
         """Compute the frames that are complete.
 
         Args:
-            samples: the clip so far, float32 (N,): the samples of the previous call and those that have arrived since.
+            samples: the clip so far, float32 (N,): the samples from the previous call and those that have arrived
+                since.
         """
         while samples.shape[-1] >= self._complete_at:
             self._blocks.append(_mel_power(_frames(samples, self._done, self._done + _FRAMES_PER_BLOCK)))
@@ -88,7 +89,7 @@ class LevelStream:
         """Return the levels of the whole clip, uint8 (128, 333).
 
         Args:
-            samples: the whole clip, float32 (N,); it starts with the samples of the last call to `add`.
+            samples: the whole clip, float32 (N,); it starts with the samples from the last call to `add`.
             under_frame: as for `levels`.
 
         Raises:

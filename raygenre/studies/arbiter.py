@@ -1,7 +1,7 @@
 """The arbiter of a Ray cluster: one actor that distributes its places among the studies.
 
 Its state is in the database of studies, so an arbiter that Ray restarts after its process or node has died continues
-where the previous one stopped. It uses none of the cluster's CPUs, and ends when there have been no studies for a
+where the previous one stopped. It uses none of the cluster's CPUs, and exits when there have been no studies for a
 while; the next driver starts another one.
 """
 
@@ -27,7 +27,7 @@ _MAX_BUNDLES = 1000  # maximum number of bundles to request from the autoscaler
 
 
 def ensure_arbiter(store: StudyStore, scope: str) -> bool:
-    """Start the arbiter of the connected cluster if there is none; return False if no cluster is connected yet.
+    """Start the connected cluster's arbiter if none is running; return False if no cluster is connected yet.
 
     Args:
         scope: the name of the cluster in the database.
@@ -37,7 +37,7 @@ def ensure_arbiter(store: StudyStore, scope: str) -> bool:
     url = store.url.render_as_string(hide_password=False)
     # Services with different databases on one cluster do not see each other's studies.
     name = f"studies-{hashlib.sha256(url.encode()).hexdigest()[:8]}"
-    # A database that is a file is on the driver's machine.
+    # If the database is a file, it is on the driver's machine.
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
     ray.remote(Arbiter).options(
         name=name,

@@ -49,7 +49,8 @@ class Request:
         """Return a request whose paths are absolute.
 
         Args:
-            with_files: whether to read the files of the options, because they do not exist where the driver runs.
+            with_files: whether to read the files that the options name, because they do not exist where the driver
+                runs.
 
         Raises:
             FileAccessError: a file cannot be read.

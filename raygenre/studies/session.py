@@ -73,7 +73,7 @@ class DriverSession:
 
         Call this after the search has been imported: two threads that import the same modules may block each other.
         """
-        self._seen, self._known = self._progress(), self._facts()  # here, because they import modules as well
+        self._seen, self._known = self._progress(), self._facts()  # on this thread, because both import modules
         self._threads.append(threading.Thread(target=self._observe, daemon=True))
         self._threads[-1].start()
 

@@ -54,7 +54,7 @@ class Study:
 
     @property
     def has_ended(self) -> bool:
-        """Whether no driver is running the study and none is about to."""
+        """Whether the study has no driver that is running or about to start."""
         return self.state in ENDED
 
 

@@ -35,7 +35,7 @@ _CGROUPS = (
 
 
 def check_processor(flags: frozenset[str] | None = None) -> Finding:
-    """Check the number of cores, and the instructions on which the speed of training depends.
+    """Check the number of cores, and the instruction sets on which the speed of training depends.
 
     Args:
         flags: the processor's features as in /proc/cpuinfo; by default, those of this machine.
@@ -121,7 +121,7 @@ def check_disk(folder: Path) -> Finding:
 
 
 def check_ray_folder() -> Finding:
-    """Check that Ray can be started with its files in some folder, and that the folder's disk is not nearly full."""
+    """Check that there is a suitable folder for Ray's files, and that the folder's disk is not nearly full."""
     try:
         folder = planned_ray_folder()
         usage = shutil.disk_usage(existing_parent(folder))

@@ -1,4 +1,4 @@
-"""Checks that the storage exists, can be read and written, and was not moved."""
+"""Checks that the storage exists, can be read and written, and has not been moved."""
 
 import os
 

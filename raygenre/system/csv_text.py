@@ -1,9 +1,9 @@
 """Write CSV that every reader parses correctly and no spreadsheet evaluates as formulas.
 
-A cell that contains a comma, a quote or any line break is quoted, and lines end with a line feed. An apostrophe is put
-before a text whose first character starts a formula in spreadsheets: `=`, `+`, `-`, `@`, their wide forms, a tab or a
-line break. The same applies to such a text that already starts with apostrophes, so a program can restore the exact
-text by removing one. Numbers are not changed.
+A cell that contains a comma, a quote or any line break is quoted, and lines end with a line feed. A text is prefixed
+with an apostrophe if its first character would start a formula in a spreadsheet: `=`, `+`, `-`, `@`, their wide forms,
+a tab or a line break. The same applies if that character already follows apostrophes, so a program can restore the
+exact text by removing one. Numbers are not changed.
 """
 
 import re

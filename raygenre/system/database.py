@@ -37,7 +37,7 @@ class DatabaseKind:
     Attributes:
         tables: the tables, which the first transaction creates.
         name: what it is, such as `the database of jobs`.
-        setting: the option or variable with its URL, for messages.
+        setting: the option or variable that contains its URL, for messages.
         error: the error to raise whenever something goes wrong; it takes a message.
         pragmas: SQLite's settings.
     """

@@ -1,8 +1,9 @@
 """Follow a storage that was moved or copied: MLflow's database holds absolute addresses.
 
-The embedded database contains the address of every run's and model's artifacts. In a storage that is now in a different
-folder, artifacts would be read from and written to the old folder. The first process that opens the database there
-rewrites the addresses in one transaction; the database of the old folder, if it still exists, is not changed.
+The embedded database contains the address of every run's and model's artifacts. If a storage has been moved to a
+different folder, artifacts would still be read from and written to the old one. The first process that opens the
+database in the new folder rewrites the addresses in one transaction; the database of the old folder, if it still
+exists, is not changed.
 
 The database's folder is recorded in the address of the experiment, which MLflow uses for the artifacts of new runs.
 """
@@ -66,7 +67,7 @@ class Move:
 
 
 def follow_move(storage: Storage) -> Move | None:
-    """Rewrite the addresses in the embedded database if they name a different folder than the storage's.
+    """Rewrite the addresses in the embedded database if they name a folder other than the storage's.
 
     Returns:
         The move, with a problem if the database cannot be written; None if there is nothing to rewrite.
@@ -81,7 +82,7 @@ def follow_move(storage: Storage) -> Move | None:
         return None
     old = None
     try:
-        address = f"{database.as_uri()}?mode=rw"  # `rw` also opens a read-only file, but creates none
+        address = f"{database.as_uri()}?mode=rw"  # `rw` also opens a read-only file, but does not create a missing one
         with closing(sqlite3.connect(address, uri=True, timeout=_TIMEOUT, isolation_level=None)) as connection:
             old = _other_folder(connection, storage.root)
             if old is None:

@@ -2,7 +2,8 @@
 
 Names of files, genres, tags and studies come from other people. A control character in one can move the cursor, change
 the title of the window or start a new line, and a bidirectional override can show the rest of a line in another order.
-These are written as escapes such as `\\x1b` or `\\u202e`; all other characters, of any script, are kept.
+Characters of both kinds are written as escapes such as `\\x1b` or `\\u202e`; all other characters, of any script, are
+kept.
 """
 
 import re

@@ -18,7 +18,7 @@ def exempt_loopback() -> None:
     current = [os.environ.get(name) for name in _NAMES]
     for name, value, other in zip(_NAMES, current, reversed(current), strict=True):
         hosts = [host.strip() for host in (value or other or "").split(",") if host.strip()]
-        if "*" not in hosts:  # it already exempts all hosts, but only if it is the only entry
+        if "*" not in hosts:  # `*` exempts all hosts, but only if it is the only entry
             os.environ[name] = ",".join([*hosts, *(host for host in _LOOPBACK if host not in hosts)])
 
 

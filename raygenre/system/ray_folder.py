@@ -24,7 +24,7 @@ class RayFolderError(RaygenreError, RuntimeError):
 
 
 def ray_folder(private_parents: tuple[Path, ...] = _PRIVATE_PARENTS, *, create: bool = True) -> Path | None:
-    """Return the value that RAY_TMPDIR needs before Ray is started, or None if Ray's own choice can be used.
+    """Return the value that RAY_TMPDIR must have before Ray is started, or None if Ray's own choice can be used.
 
     If RAY_TMPDIR is unset and Ray's own choice is unsuitable, this is a folder `ray-UID` that only this user can
     access; it is created if it is missing. Does not import Ray.

@@ -128,7 +128,7 @@ class _Worker(Generic[Item]):
         self._started, self.alive = False, True
         # Ctrl-C in a terminal reaches all processes, but only this process handles it, because workers would just print
         # tracebacks. If the signal is blocked here while a worker starts, it stays blocked in the worker.
-        resource_tracker.ensure_running()  # in advance, because launching it unblocks the signal
+        resource_tracker.ensure_running()  # in advance, because starting the tracker unblocks the signal
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             self._process.start()

@@ -2,8 +2,8 @@
 
 A difference is a list of steps that together produce the old bytes; each step is either a range of the new file or
 literal bytes. Tags are small and the audio does not change, so the steps hold little more than the tags that were
-changed. They are found by comparing the files at the shift of the last common range, at the difference between their
-lengths, and nearby.
+changed. Common ranges are found by comparing the files at the shift of the last common range, at a shift equal to the
+difference between the files' lengths, and at nearby shifts.
 """
 
 import base64

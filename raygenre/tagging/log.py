@@ -61,7 +61,7 @@ class TagLog:
         if path.exists() and not path.is_file():
             raise LogError(f"the log {path} cannot be written: it is not a regular file; choose another --log")
         try:
-            # Unbuffered, so that no part of a line that could not be written is written later.
+            # Unbuffered, so that no part of a line whose write failed is written later.
             self._file = path.open("ab+", buffering=0)
         except OSError as error:
             raise LogError(f"the log {path} cannot be written: {error.strerror}; choose another --log") from error

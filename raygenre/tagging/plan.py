@@ -61,7 +61,7 @@ def plan_with_prediction(
 
 
 def with_provenance(plan: Plan, model: str) -> Plan:
-    """Return the plan if the provenance is written too: a file with only a different provenance is rewritten.
+    """Return the plan if the provenance is written too: a file is rewritten even if only its provenance differs.
 
     Args:
         model: the model's name.

@@ -49,7 +49,7 @@ def undo(records: Sequence[Record]) -> Iterator[Undone]:
 
 
 def _undo_file(path: Path, changes: Sequence[Record]) -> Undone:
-    """Undo the changes to a file, given latest first."""
+    """Undo the changes to a file; they are passed latest first."""
     outcome: Outcome = "unchanged"
     try:
         for change in changes:

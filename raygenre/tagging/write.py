@@ -26,7 +26,8 @@ def write_genres(
     Raises:
         LogError: the log cannot be written.
         OSError: the file cannot be read or replaced; it is unchanged.
-        TagError: the same, but for another reason, for example because other tags would change.
+        TagError: the file cannot be written for another reason, for example because other tags would change; it is
+            unchanged.
     """
     path = Path(os.path.realpath(path))
     with replacement(path) as copy:
@@ -60,7 +61,7 @@ def restore_frames(path: Path, was: Stored) -> None:
 
     Raises:
         OSError: the file cannot be read or replaced; it is unchanged.
-        TagError: the same, but for another reason.
+        TagError: the file cannot be written for another reason; it is unchanged.
     """
     with replacement(path) as copy:
         tags = open_tags(copy)

@@ -42,7 +42,7 @@ class MlflowWriter:
         self.calls = 0
         self._server = server
         self._spool = spool
-        self._written: set[int] = set()  # offsets of updates that MLflow has but the spool does not yet record
+        self._written: set[int] = set()  # offsets of updates that MLflow has and the spool has not yet recorded
         self._maybe_created: set[str] = set()  # runs that a request without a response may have created
         self._started: set[str] = set()  # runs that this writer created with the tags of their `start`
         # The (name, step) pairs that MLflow may already have, by run; None until the writer has queried MLflow.
@@ -220,7 +220,7 @@ class MlflowWriter:
 
 
 def _is_invalid(error: Exception) -> bool:
-    """Return whether the update itself caused the error because the tracker never writes such content."""
+    """Return whether invalid content, which the tracker itself never writes, caused the error."""
     wrong_content = isinstance(error, KeyError | TypeError | AttributeError | IndexError | ValueError)
     return wrong_content and not isinstance(error, OSError)  # requests' errors are OSErrors, some also ValueErrors
 

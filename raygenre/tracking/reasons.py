@@ -1,4 +1,4 @@
-"""Why a request to MLflow failed, in a few words for the user; imports no MLflow."""
+"""Why a request to MLflow failed, in a few words for the user; does not import MLflow."""
 
 from collections.abc import Iterator
 

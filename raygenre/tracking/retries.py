@@ -1,4 +1,4 @@
-"""`no_retries`, and the error for an unreachable server; imports no MLflow."""
+"""`no_retries`, and the error for an unreachable server; does not import MLflow."""
 
 import contextlib
 import os
@@ -13,7 +13,7 @@ _NO_RETRIES = {
     # the timeout of 30 s is longer.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
-    # This saves a request when a run ends, and the URL is not printed.
+    # This saves a request when a run ends, and keeps MLflow from printing the run's URL.
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 

@@ -49,7 +49,7 @@ _UNUSABLE_DATABASE = ("readonly database", "unable to open database file", "is n
 
 
 class TrackingAddressError(RaygenreError, ValueError):
-    """No MLflow server is at the tracking address, or the user has no access to it."""
+    """There is no MLflow server at the tracking address, or the user has no access to it."""
 
 
 class Server:
@@ -96,7 +96,7 @@ class Server:
         return self._experiment
 
     def artifacts(self, uri: str) -> str:
-        """Return the URI at which recorded artifacts are now; it differs in a moved storage that is read-only."""
+        """Return the current URI of artifacts; it differs from the recorded one if a moved storage is read-only."""
         return self._move.current(uri) if self._move else uri
 
     def forget_experiment(self) -> None:

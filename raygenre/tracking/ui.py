@@ -15,7 +15,7 @@ from raygenre.system.storage import Storage
 HOST = "127.0.0.1"  # the UI can change and delete runs and requires no password
 
 _POLL = 0.1  # s between two checks of whether the server responds
-_PATIENCE = 10.0  # s that the server has to stop before it is killed
+_PATIENCE = 10.0  # s allowed for the server to stop before it is killed
 _LAST_LINES = 3  # lines of the server's output to show if it ends
 
 
@@ -32,7 +32,7 @@ def running(storage: Storage, port: int) -> Iterator["subprocess.Popen[bytes]"]:
     for jobs such as evaluations of language models are not started unless MLFLOW_SERVER_ENABLE_JOB_EXECUTION is set.
 
     Raises:
-        UiError: the server ends before it responds.
+        UiError: the server exits before it responds.
     """
     command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
     command += ["--uvicorn-opts", "--log-level=warning"]

@@ -94,7 +94,7 @@ def distort(batch: Tensor, columns: int, strength: float) -> Tensor:
 
 
 def mask(batch: Tensor, count: int) -> Tensor:
-    """Return levels (B, M, C) with `count` random ranges of mel bands and as many of columns set to 0."""
+    """Return levels (B, M, C) with `count` random ranges of mel bands and `count` random ranges of columns set to 0."""
     masked = batch.clone()
     for axis in (1, 2):
         size = batch.shape[axis]

@@ -181,7 +181,7 @@ def history(path: Path) -> list[EpochMetrics]:
 
 
 def _weights(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Return the tensors whose names start with a prefix, without it."""
+    """Return the tensors whose names start with a prefix, by their names without the prefix."""
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 

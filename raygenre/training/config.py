@@ -20,7 +20,7 @@ _START = 1 / 25  # learning rate at the start of a one-cycle schedule, as a shar
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """Settings for training a GenreCNN. With the defaults, training is that of the project's first network.
+    """Settings for training a GenreCNN. With the defaults, training is the same as for the project's first network.
 
     Attributes:
         learning_rate: the optimizer's maximum learning rate.

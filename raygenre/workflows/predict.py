@@ -101,7 +101,7 @@ def predict_unordered(
 
 
 def start_order(songs: Sequence[Path], jobs: int) -> list[int]:
-    """Return the order in which to start the files: big files first, so that none of them runs alone at the end.
+    """Return the order in which to process the files: big files first, so that none of them is left for the end.
 
     All others keep their order, so that their results do not have to wait for each other.
     """
@@ -129,7 +129,7 @@ def _predict(
 def predict_song(
     classifier: "Classifier", path: Path, *, cache: PredictionCache | None = None, longest_seconds: float = math.inf
 ) -> SongResult:
-    """Decode and classify a file, or take the prediction from the cache. A file's failure is in the result."""
+    """Decode and classify a file, or take the prediction from the cache; the result contains any error."""
     tags = Tags()
     try:
         before = check_regular(path, AudioError)  # checked here, because tags and hash are read before decoding

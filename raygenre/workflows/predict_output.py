@@ -75,7 +75,8 @@ def json_record(result: SongResult, model: str, trained_on: TrainingData) -> dic
 def agrees(result: SongResult) -> bool | None:
     """Return whether the file's genre tag is the predicted genre; None if no tag is a genre of the model.
 
-    Names are compared by form, as in `raygenre.evaluation.genre_names`. One of several tagged genres suffices.
+    Names are compared by their normal form, as in `raygenre.evaluation.genre_names`. One of several tagged genres
+    suffices.
     """
     if not (prediction := result.prediction):
         return None

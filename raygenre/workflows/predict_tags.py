@@ -42,7 +42,7 @@ def tag_songs(
     Closing the iterator stops the work immediately.
 
     Args:
-        jobs: number of worker processes; 0 for a suitable number.
+        jobs: number of worker processes; 0 to choose automatically.
         longest_seconds: maximum duration of a song in s; longer songs fail.
     """
     # A song of four minutes takes 4 s, about as long as a worker needs to start.

@@ -2,8 +2,8 @@
 
 An entry is a file with the probabilities and times of a song's windows. Its name is a hash of the song's content and of
 everything that determines the probabilities: weights, genres, calibration, and the versions of the spectrogram's recipe
-and of the libraries that decode. Therefore, renamed and copied songs are found, and entries from another model are
-never used.
+and of the decoding libraries. Therefore, renamed and copied songs are found, and entries from another model are never
+used.
 
 Several processes may use the cache at the same time: an entry is written atomically, and always with the same content.
 Each of the 256 folders keeps only its most recently used entries. Entries start with their SHA-256; a damaged one is
@@ -113,7 +113,8 @@ class PredictionCache:
     def store(self, key: str, windows: CachedWindows) -> None:
         """Store an entry, and delete the least recently used entries of its folder if there are too many.
 
-        A cache that cannot be written stores nothing, because the prediction itself is still valid.
+        If the cache cannot be written, nothing is stored and no error is raised, because the prediction itself is still
+        valid.
         """
         data = _encoded(windows)
         if len(data) > _MAX_BYTES:

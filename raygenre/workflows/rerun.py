@@ -149,7 +149,7 @@ def replay(
     threads: int | None = None,
     on_start: Callable[[list[Difference]], None],
 ) -> tuple[Rows, list[Difference]]:
-    """Repeat a recorded training run, for as many epochs; return the curve and the differences from the record.
+    """Repeat a recorded run for the same number of epochs; return the curve and the differences from the record.
 
     Args:
         threads: number of torch threads; by default the recorded number.

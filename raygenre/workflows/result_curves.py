@@ -10,7 +10,7 @@ _COLOURS = {"means-time-original": "#CC6677", "means-time-improved": "#4477AA"}
 
 
 def curves_png(results: Path) -> bytes | None:
-    """Return a PNG that plots the rows that train both networks for about as long; None if one is not measured yet.
+    """Return a PNG that plots both networks, trained for about the same time; None if one has not been measured yet.
 
     Thin lines are single seeds. Each is drawn against its own training time, from the median duration of its epochs.
 

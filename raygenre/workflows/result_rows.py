@@ -92,7 +92,7 @@ ROWS: dict[str, Row] = {
         Row("baseline", "the project's first network", "user", 150, tested=True, holds_out=True),
         *_means(),
         Row("means-time-original", "original", "filtered", 20),
-        # On the cores of the stored results, this takes as long as 20 epochs of the original network.
+        # On the cores that produced the stored results, this takes as long as 20 epochs of the original network.
         Row("means-time-improved", "improved, in the same time", "filtered", 40, _IMPROVED),
         Row("means-user-original", "original", "user", 20),
         Row("means-user-improved", "improved, in the same time", "user", 40, _IMPROVED),

@@ -56,7 +56,7 @@ class Files:
 def measure(
     rows: Sequence[Row], files: Files, results: Path, *, command: str, jobs: int
 ) -> Iterator[tuple[Row, int, dict[str, Any]]]:
-    """Measure every seed of every row that has no result yet, and write each to its row's file when it is finished.
+    """Measure every seed of every row that has no result yet, and write each result to its row's file immediately.
 
     Args:
         results: folder for the rows' JSON files.
@@ -90,7 +90,7 @@ def make_split(dataset: Dataset, kind: SplitKind, seed: int, files: Files, *, va
     """Return one of `SPLITS`; the random ones are drawn with the seed.
 
     Args:
-        validation: share of the training tracks of a random split that are its validation tracks.
+        validation: share of a random split's training tracks that are used for validation.
     """
     if kind in ("user", "together"):
         known = None if kind == "user" else read_duplicates(files.lists / "duplicates_measured.json")

@@ -14,7 +14,7 @@ from raygenre.search.space.config import SearchConfig
 def group_tracks(dataset: Dataset, config: SearchConfig) -> Grouping:
     """Group the tracks of one artist, album or folder as the options specify.
 
-    With given lists, or with copies of a recording in several subsets, `auto` does not group.
+    `auto` does not group tracks if the split comes from lists or may put copies of a recording in several subsets.
 
     Raises:
         OptionError: the options are mutually exclusive.

@@ -206,7 +206,7 @@ def _register(
         tracker.end(final.run, "FINISHED", tags=_size(classifier))
         tracker.end(parent, "FINISHED")
         if not tracker.flush():
-            why = tracker.unreachable_reason or "the upload is taking too long"  # the second if there was no error
+            why = tracker.unreachable_reason or "the upload is taking too long"  # the latter if there was no error
             raise TrackingUnreachableError(f"MLflow at {tracker.uri} is unreachable ({why}): cannot register the model")
         version = versions.register(storage, tracker.run_id(final.run), folder, facts)
         fetched = Fetched(classifier, f"{versions.MODEL}/{version}", tracker.run_id(final.run), facts)

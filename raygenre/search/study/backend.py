@@ -114,7 +114,7 @@ def acquire_lock(folder: Path) -> int:
 
 
 def _drop_incomplete_entry(journal: Path) -> None:
-    """Remove an incomplete last line, left by a full disk or a kill; Optuna would append the next entry to it."""
+    """Remove a last line that a full disk or a killed driver left incomplete; Optuna would append an entry to it."""
     if not journal.exists():
         return
     with journal.open("r+b") as file:

@@ -2,8 +2,8 @@
 
 The lock is a file in the study's folder, so it works for drivers that share the folder. A study at a URL also uses a
 lock in its database. The id of a study in a database is stored in its folder too, so a driver with a different folder
-cannot load the study. The database stores the path of the folder, so a driver with a copy of the folder cannot load it
-either.
+cannot load the study. The database stores the path of the folder, so a driver with a copy of the folder cannot load the
+study either.
 """
 
 import os
@@ -128,7 +128,7 @@ def load_study(location: Location, *, url: str | None) -> StudyHandle:
 
 
 def _claim(study: Study, location: Location) -> None:
-    """Record the folder of a study in a database. The folder may have been moved, but two must not share the study.
+    """Record the folder of a study in a database. A folder may be moved, but two folders must not share a study.
 
     Raises:
         StudyError: the location is a copy of the recorded folder, which still exists.

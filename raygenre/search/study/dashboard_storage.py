@@ -1,4 +1,4 @@
-"""Several Optuna storages as a single one, for Optuna's dashboard.
+"""Combines several Optuna storages into a single one, for Optuna's dashboard.
 
 Each of our studies has its own journal, but the dashboard shows only one storage. Ids are made unique by adding the
 number of the storage times 2³²; those of the first storage do not change.
@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from raygenre.errors import RaygenreError
 
-MAX_LENGTH = 200  # maximum characters of a study's attribute; the split and the configuration have thousands
+MAX_LENGTH = 200  # maximum characters of a study's attribute; the split and the configuration need thousands
 
 _STRIDE = 1 << 32
 
@@ -131,7 +131,7 @@ class DashboardStorage(BaseStorage):
 
     @staticmethod
     def _renumbered(trial: FrozenTrial, neighbour: int) -> FrozenTrial:
-        """Return a copy of a trial with its id here, given the id of any study or trial in its original storage."""
+        """Return a copy of a trial with its id in this storage, given any id in its original storage."""
         renumbered = copy.copy(trial)
         renumbered._trial_id += neighbour - neighbour % _STRIDE
         return renumbered

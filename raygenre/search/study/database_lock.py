@@ -1,8 +1,8 @@
 """A study lock for drivers without a shared folder: an advisory lock in PostgreSQL.
 
 The lock is released when its connection ends: immediately if the driver is killed, or after about 40 s without TCP
-keepalive responses if its machine fails. A second driver waits for longer than that. The lock does not work
-through a pooler that shares connections, such as PgBouncer in transaction mode.
+keepalive responses if its machine fails. A second driver waits longer than that before it gives up. The lock does not
+work through a pooler that shares connections, such as PgBouncer in transaction mode.
 """
 
 import hashlib

@@ -19,7 +19,7 @@ _FIXED = "fixed_params"  # the system attribute in which Optuna stores the value
 
 
 def foreign_trials(ledger: Ledger) -> list[FrozenTrial]:
-    """Return the started trials of other programs; those that this search has rejected are left out."""
+    """Return the trials that other programs have started, except those that this search has rejected."""
     return [trial for trial in ledger.others if trial.state != TrialState.WAITING and FAILURE not in trial.user_attrs]
 
 

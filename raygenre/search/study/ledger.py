@@ -146,7 +146,7 @@ class Ledger:
         return ranking.pareto_front(ranking.complete(self.trials, epochs=self.config.epochs), self.study.directions)
 
     def lowest_loss(self) -> float | None:
-        """Return the lowest validation loss of all complete trials; None if there are none."""
+        """Return the lowest validation loss among all complete trials; None if there are none."""
         return self._index.lowest_loss(self.study.get_trials(deepcopy=False))
 
     def start_trial(self, sampler: BaseSampler, space: Mapping[str, BaseDistribution]) -> FrozenTrial:

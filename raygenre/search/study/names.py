@@ -1,4 +1,4 @@
-"""The names of studies, and the errors about them; imports no Optuna."""
+"""The names of studies, and the errors about them; does not import Optuna."""
 
 import re
 from pathlib import Path

@@ -30,7 +30,7 @@ def problem(ledger: Ledger) -> str:
 
 
 def _text(error: Exception) -> str:
-    """Return the error in one line, with the file that an OSError is about."""
+    """Return the error on one line; for an OSError, include the file."""
     if isinstance(error, OSError) and error.filename:
         return f"{reason_of(error)}: {error.filename}"
     if isinstance(error, STORAGE_ERRORS):

@@ -1,4 +1,4 @@
-"""Measure how many bytes a study stores.
+"""Measure how many bytes a study takes up.
 
 A study keeps the training states of its best and its unfinished trials (see
 `raygenre.search.study.checkpoint_retention`), of the repeats and of the final training, its classifiers and, without a
@@ -9,7 +9,7 @@ from raygenre.system.location import Location
 
 
 def stored_bytes(studies: Location, name: str) -> int:
-    """Return the bytes that a study stores in its folder or at its URL, without a database.
+    """Return how many bytes a study takes up in its folder or at its URL, not counting a database.
 
     Args:
         studies: the location of all studies.

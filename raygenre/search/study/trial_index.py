@@ -15,9 +15,9 @@ from raygenre.search.study.trial_attributes import is_own, losses
 
 
 class TrialIndex:
-    """An index of one study's trials, which every method first updates with the trials that are passed to it.
+    """An index of one study's trials; every method first updates it with the trials that it receives.
 
-    These must be all trials of the study, in order. The main thread of a driver and its display may both use the index.
+    Always pass all trials of the study, in order. The main thread of a driver and its display may both use the index.
 
     Args:
         epochs: number of epochs of a complete trial.
@@ -44,11 +44,11 @@ class TrialIndex:
             return [trials[position] for position in self._others] + [trial for trial in changing if not is_own(trial)]
 
     def best(self, trials: Sequence[FrozenTrial], k: int) -> list[FrozenTrial]:
-        """Return the k complete trials with the lowest losses, best first; of two equals, the earlier comes first."""
+        """Return the k complete trials with the lowest losses, best first; if two are equal, the earlier is first."""
         return [trial for _, _, trial in self._best(trials, k)]
 
     def lowest_loss(self, trials: Sequence[FrozenTrial]) -> float | None:
-        """Return the lowest loss of all complete trials; None if there are none."""
+        """Return the lowest loss among all complete trials; None if there are none."""
         best = self._best(trials, 1)
         return best[0][0] if best else None
 
@@ -63,7 +63,7 @@ class TrialIndex:
         for position in range(self._settled, len(trials)):
             trial = trials[position]
             own = is_own(trial)
-            # A running trial of another program may end, but never becomes one of the search.
+            # A running trial of another program may end, but never becomes one of the search's trials.
             if not trial.state.is_finished() and (own or trial.state == TrialState.WAITING):
                 break
             self._settled += 1

@@ -41,7 +41,8 @@ class WorkingCopy:
     def upload(self) -> None:
         """Upload the files that have changed since the last upload.
 
-        If another thread is appending to a file, the last line of the uploaded file may be incomplete, as after a kill.
+        If another thread is appending to a file, the last line of the uploaded file may be incomplete, as it may be
+        after the driver was killed.
 
         Raises:
             OSError: the store cannot be written.

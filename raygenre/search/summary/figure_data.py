@@ -94,7 +94,7 @@ class SearchData:
 
     Attributes:
         trials: the trials that have a value for every axis.
-        complete, stopped, failed: the trials with each final state.
+        complete, stopped, failed: the trials in each final state.
         axes: an axis for each searched hyperparameter.
         minimised: whether a lower first objective is better.
         objective: label of the first objective.

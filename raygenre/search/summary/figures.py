@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 FOLDER = "figures"
 PAGE = f"{FOLDER}/all.html"
-MIN_TRIALS = 4  # minimum for the importances and the contour
+MIN_TRIALS = 4  # minimum number of trials for the importances and the contour plot
 
 TITLES = {
     "learning_curves": ("Learning curves", "The validation loss of every trial; grey trials were stopped early."),
@@ -101,7 +101,7 @@ def _reason(name: str, data: SearchData) -> str:
 
 
 def _ranges(data: SearchData, sample: Sample) -> list[Axis]:
-    """Return the axes of the ranges in which trials differ, with learning rate and decay first."""
+    """Return the axes of the ranges for which the trials have different values, learning rate and decay first."""
     ranges = [axis for axis in data.axes if not axis.choices and np.ptp(axis.positions(sample.trials))]
     return sorted(ranges, key=lambda axis: axis.name not in ("learning_rate", "decay"))
 

@@ -152,7 +152,7 @@ def _limits(config: SearchConfig) -> dict[str, object]:
 
 
 def _view(ledger: Ledger) -> View:
-    """Return the view that MLflow opens with: the trials with their results and searched values."""
+    """Return the view that MLflow shows first: the trials with their results and searched values."""
     config = ledger.config
     multiple = is_multi_objective(config.objectives)
     return View(

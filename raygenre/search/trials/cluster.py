@@ -66,8 +66,8 @@ def resources(cpus: float | None, gpus: float | None, max_concurrent: int, *, pr
 
     With one thread per trial, a search completes more trials per hour than with several: on two cores, two concurrent
     trials with one thread each are faster than two successive trials with two threads each. The final training runs
-    alone, so on a private cluster it uses all CPUs that the trials shared. On a shared cluster it does not, because
-    other users may be waiting for them.
+    alone, so on a private cluster it uses all CPUs that the trials shared. On a shared cluster, it uses no more CPUs
+    than a trial, because other users may be waiting for the rest.
 
     Raises:
         ClusterError: no node of the cluster is large enough for a trial.

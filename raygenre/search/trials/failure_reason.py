@@ -29,7 +29,7 @@ def latest_error(trial: Trial) -> str:
 
 
 def failure_reason(text: str) -> str:
-    """Return in one line why a worker failed, from the text of Ray's error: its exception, or how it died."""
+    """Return one line from the text of Ray's error that says why a worker failed: the exception, or how it died."""
     if KILLED in text:
         return KILLED
     if raised := raised_line(text):

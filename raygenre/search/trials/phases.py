@@ -30,7 +30,7 @@ class TextTable:
     Attributes:
         columns: names of the columns.
         rows: the rows, each with a cell for every column.
-        left: names of the columns that are aligned left; all others are aligned right.
+        left: names of the left-aligned columns; all others are right-aligned.
         title: text to display above the table, or empty.
         footer: text to display below the table, or empty.
         gap: number of characters between two columns, 1 or 2.
@@ -72,7 +72,7 @@ class Display(Protocol):
     def phase(
         self, name: str, details: str = "", *, bar: bool = True, seconds_left: SecondsLeft | None = None
     ) -> AbstractContextManager[Phase]:
-        """Display the start of a phase, or a progress bar instead, and, unless the phase fails, its end and duration.
+        """Display the start of a phase (or a progress bar instead) and, unless the phase fails, its end and duration.
 
         Args:
             details: text to show on the first line.

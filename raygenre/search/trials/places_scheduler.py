@@ -120,7 +120,7 @@ class PlacesScheduler(FIFOScheduler, tune.Stopper):
         return str(self.rule.debug_string())
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """Stop no trial; `on_trial_result` pauses them."""
+        """Stop no trial here; `on_trial_result` pauses the trials instead."""
         return False
 
     def stop_all(self) -> bool:

@@ -1,4 +1,4 @@
-"""The progress of trials: a table on a live display, otherwise lines per finished trial."""
+"""Trial progress: a table on a live display, otherwise lines for each finished trial."""
 
 import math
 import time
@@ -31,7 +31,7 @@ _ROWS = 16  # trials in the table, which must fit a terminal with 24 lines
 _HEADER_EVERY = 20  # trials between headers
 _ESTIMATE = 1.0  # s between two estimates of the time left
 _GAP = 2  # characters between columns
-_STATE = "state"  # the only column that is aligned left
+_STATE = "state"  # the only left-aligned column
 _STATES = {TrialState.COMPLETE: "done", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 
 
@@ -77,7 +77,7 @@ class TrialProgress(tune.Callback):
 
     @contextmanager
     def stopped_at_end(self) -> Iterator[None]:
-        """Show no trial as running after the end of this context, for the table that stays on the screen."""
+        """After this context exits, show no trial as running, because the table stays on the screen."""
         try:
             yield
         finally:
@@ -146,7 +146,7 @@ class TrialProgress(tune.Callback):
         return self._estimated[1]
 
     def _table_columns(self, width: int) -> tuple[list[Column], int]:
-        """Return the columns of the live table and the characters between them, fewer in a narrow terminal."""
+        """Return the columns of the live table and the width of the gaps between them, adapted to a narrow terminal."""
         number = Column("trial", len(str(self._ledger.config.trials)))
         columns = (number, Column(_STATE, len("running")), *self._results)
         without_accuracy = columns[:-1]

@@ -126,7 +126,7 @@ class Repeats:
         return []
 
     def _can_continue(self, repeat: tuple[int, int], training: Training) -> bool:
-        """Return whether a repeat lost its worker after new epochs, as on a spot node, and can resume after them."""
+        """Return whether a repeat lost its worker, as on a spot node, after saving new epochs to resume from."""
         number, index = repeat
         return training.failure == WORKER_DIED and saved_epochs(self.locations(number)[index]) > self._before[repeat]
 

@@ -141,7 +141,7 @@ def rungs(config: SearchConfig) -> list[int]:
 
 
 def kept(config: SearchConfig) -> float:
-    """Return the share of the trials that can be expected to continue after each rung, before any has reached it.
+    """Return the share of the trials that can be expected to continue after each rung, before any trial has reached it.
 
     ASHA keeps more than a third, because it compares a trial only with those that reached the rung before it.
     """

@@ -76,7 +76,7 @@ class SearchTimer:
         self._trials[number] = replace(self._trials.get(number, Run(number)), ended=self._clock())
 
     def repeats_planned(self, repeats: Sequence[tuple[int, int]]) -> None:
-        """Record which repeats are still to be trained, each with the number of its trial and its index."""
+        """Record which repeats are still to be trained; each is identified by its trial's number and its index."""
         self._repeats, self._planned = {repeat: Run(repeat[0]) for repeat in repeats}, True
         self._start_repeats()
 

@@ -17,7 +17,7 @@ from raygenre.search.trials.timings import Observed, Run, Work
 _PRIOR = 2  # number of a run's own epochs that count as much as the mean of all runs
 _CLOSING = {"evaluation": 0.6, "registration": 1.2, "champion": 0.5}  # s, on 2 cores of an AMD EPYC
 _STARTUP = 4.5  # s until a new worker trains, on the same machine; the reference for the speed of other machines
-_SPEEDS = (0.25, 8.0)  # range of the factor by which a machine is slower than that one
+_SPEEDS = (0.25, 8.0)  # range of the factor by which a machine is slower than the reference
 
 PHASES = ("trials", "repeats", "final", *_CLOSING)
 """The phases of a search, in order."""
@@ -146,7 +146,7 @@ class _Stage:
 
 
 def _stages(work: Work, trials: Sequence[Run]) -> list[_Stage]:
-    """Return the stages of a trial, with the shares of the trials that were and were not stopped."""
+    """Return the stages of a trial, with their mean lengths and the shares of the trials that continue after them."""
     stages, first = [], 0
     for last in [*(rung for rung in work.rungs if rung < work.epochs), work.epochs]:
         continued = sum(run.epochs > last or (run.epochs == last and run.ended is None) for run in trials)

@@ -74,7 +74,7 @@ def cut(
 
 
 def named(columns: Sequence[Column], cells: Sequence[str], *, width: int) -> list[str]:
-    """Return lines with the names of columns and their cells, padded so that those of several trials are aligned."""
+    """Return lines with the names of columns and their cells, padded so that the lines of all trials align."""
     lines = [""]
     for column, cell in zip(columns, cells, strict=True):
         item = f"{column.name} {cell:<{column.cells}}"

@@ -26,7 +26,7 @@ _NO_GENRE = 255  # in ID3v1
 class _KeepRaw(dict[str, Any]):
     """The frame types, none of which is parsed, so that mutagen keeps each frame as bytes.
 
-    It still contains their names, from which mutagen determines how the sizes of frames are written.
+    The mapping still contains the names of the frames, from which mutagen determines how their sizes are written.
     """
 
     def __getitem__(self, name: str) -> Any:
