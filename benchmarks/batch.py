@@ -102,7 +102,7 @@ def rate(name: str, songs: int, run: Callable[[], object]) -> None:
 
 @contextmanager
 def sampled_memory() -> Iterator[list[tuple[float, float]]]:
-    """Yield a growing list: the memory of this process and of its largest descendant, in MiB, at each second."""
+    """Yield a list to which the memory of this process and of its largest descendant, in MiB, is added every second."""
     samples, stopped = [(0.0, 0.0)], threading.Event()
 
     def sample() -> None:

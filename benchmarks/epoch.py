@@ -60,7 +60,7 @@ class PlainCNN(nn.Module):
 
 
 def plain_epoch(paths: list[Path], labels: NDArray[np.int64], training: TrainingConfig, config: ModelConfig) -> float:
-    """Train one epoch with the plain loop, and return its duration in s."""
+    """Train one epoch with the plain loop, and return its duration in seconds."""
     torch.manual_seed(0)
     model = PlainCNN(config).train()
     optimizer = torch.optim.NAdam(model.parameters(), lr=training.learning_rate)
@@ -78,14 +78,14 @@ def plain_epoch(paths: list[Path], labels: NDArray[np.int64], training: Training
 
 
 def our_epoch(tracks: data_sets.Dataset, train: splits.Indices, training: TrainingConfig, config: ModelConfig) -> float:
-    """Train one epoch with raygenre, and return its duration in s."""
+    """Train one epoch with raygenre, and return its duration in seconds."""
     member = Member(config, training, seed=0, train=train, validation=train[:0], device=torch.device("cpu"))
     [metrics] = fit(tracks.levels, tracks.labels, [member], epochs=1)
     return metrics.seconds
 
 
 def concurrent_epochs(data: Path | None, barrier: Barrier, epochs: int, most: int | None) -> list[float]:
-    """Train on one thread while another process does the same, and return the duration of each epoch in s."""
+    """Train on one thread while another process does the same, and return the duration of each epoch in seconds."""
     torch.set_num_threads(1)
     tracks = data_sets.load(data, cache=storage.resolve().cache)
     train, training, config = prepared(tracks, most)

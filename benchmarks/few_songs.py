@@ -91,7 +91,7 @@ def song(genre: str, number: int) -> NDArray[np.float32]:
 def accuracies(networks: list[str], seeds: int, visits: int) -> Table:
     """Return a table of test accuracy by network and number of training songs."""
     most = max(COUNTS)
-    numbers = [*range(TEST), *range(TEST, TEST + seeds * most)]  # the first ones are the test songs
+    numbers = [*range(TEST), *range(TEST, TEST + seeds * most)]  # the first songs are the test songs
     songs = [(genre, number) for genre in GENRES for number in numbers]
     labels = np.array([GENRES.index(genre) for genre, _ in songs], dtype=np.int64)
     place = np.array([number for _, number in songs])

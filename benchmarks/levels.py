@@ -7,8 +7,8 @@ Run from the project's folder (2 minutes on 2 cores):
 
 Times are the CPU time of this process (user and system) with one thread. The methods are measured alternately, and the
 table shows medians. librosa and matplotlib draw the image to a PNG file in memory, as the dataset's author did.
-raygenre's levels contain the same image (tests/spectrogram/test_levels.py compares every pixel). The time to write them
-to a PNG file is measured as well.
+raygenre's levels contain the same image (tests/spectrogram/test_levels.py compares every pixel). The time to write the
+levels to a PNG file is measured as well.
 """
 
 import io
@@ -108,7 +108,7 @@ def png_by_librosa(samples: Samples) -> bytes:
 
 
 def measure(methods: dict[str, list[Callable[[], object]]], repeats: int) -> dict[str, list[float]]:
-    """Return the CPU time of each call in s; methods alternate on each clip, after a warm-up call."""
+    """Return the CPU time of each call in seconds; methods alternate on each clip, after a warm-up call."""
     for calls in methods.values():
         calls[0]()
     times: dict[str, list[float]] = {method: [] for method in methods}

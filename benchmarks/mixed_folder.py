@@ -150,7 +150,7 @@ def main(
 
 
 def _watch(process: "subprocess.Popen[bytes]") -> tuple[list[float], float]:
-    """Wait for a process; return its peak memory and that of each descendant in MiB, and their CPU time in s."""
+    """Wait for a process; return its peak memory and that of each descendant in MiB, and their CPU time in seconds."""
     peaks: dict[int, float] = {}
     cpu = 0.0
     while process.poll() is None:

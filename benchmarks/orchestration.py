@@ -82,7 +82,7 @@ class Measured:
     Attributes:
         seconds: its duration in s, including uploads.
         memory: its driver's memory in MiB after a fifth of the trials and at the end.
-        ends: when each trial ended, in s since the start, and the driver's CPU time by then.
+        ends: when each trial ended, in s since the start, and the driver's CPU time up to that point.
     """
 
     seconds: float
@@ -254,7 +254,7 @@ def main(
 
 
 def blocks_text(unit: str, ends: Sequence[float]) -> str:
-    """Return the duration of each block of trials, and the ratio of the last to the first, given when trials ended."""
+    """Return each block's duration, and the ratio of the last to the first, given the times at which trials ended."""
     blocks = [after - before for before, after in itertools.pairwise([0.0, *ends[BLOCK - 1 :: BLOCK]])]
     texts = ", ".join(f"{block:.1f}" for block in blocks)
     return f"{unit} per {BLOCK} trials: {texts}; the last takes {blocks[-1] / blocks[0]:.2f} times as long as the first"

@@ -171,7 +171,7 @@ def loop(classifier: Classifier, bodies: list[bytes], seconds: float) -> float:
 def send(
     server: Server, port: int, files: list[bytes], expected: list[Probabilities], *, clients: int, seconds: float
 ) -> list[float]:
-    """Send files from several clients for some seconds, check all responses, and return the latencies in s."""
+    """Send files from several clients for some seconds, check all responses, and return the latencies in seconds."""
     bodies = [server.body(file) for file in files]
     deadline = time.perf_counter() + seconds
 

@@ -8,8 +8,8 @@ Run from the project's folder (half an hour):
 First, 16 clients each send one request after another for some time, to measure the rate that the endpoint can sustain.
 Nineteen out of twenty requests send an image; the others send a 30 s MP3. Growth is the slope of a least-squares line
 through the resident memory, which is measured every 5 s. The first sixth of the time is left out, because caches are
-still filling then. If all processes together grow by more than 1 MB per minute, the exit status is 1. Latencies are
-measured from each request's planned time, so they grow if the machine cannot sustain the rate.
+still filling then. If the total memory of all processes grows by more than 1 MB per minute, the exit status is 1.
+Latencies are measured from each request's planned time, so they grow if the machine cannot sustain the rate.
 """
 
 import http.client
@@ -128,7 +128,7 @@ def growth(values: list[float]) -> float:
 
 
 def sustained_rate(port: int, bodies: list[bytes]) -> float:
-    """Return how many requests per second the endpoint answers if several clients each send one after another.
+    """Return how many requests per second the endpoint answers if several clients each send one request after another.
 
     Raises:
         RuntimeError: a request fails.

@@ -91,7 +91,7 @@ def cases(folder: Path) -> list[Case]:
 
 
 def measure(case: Case) -> tuple[float, float]:
-    """Run a command once, and return its wall time and CPU time in s."""
+    """Run a command once, and return its wall time and CPU time in seconds."""
     before, started = os.times(), time.monotonic()
     process = subprocess.Popen([*COMMAND, *case.arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout

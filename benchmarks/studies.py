@@ -4,8 +4,8 @@ Run, from the project's folder (15 minutes on 2 cores):
     python -m benchmarks.studies                        # 12 trials on one, two and three nodes
     python -m benchmarks.studies --trials 4 --epochs 2  # quick
 
-The nodes are processes of this machine with one CPU each, so a machine with fewer cores than nodes cannot train faster
-on all of them. The search trains the project's first network on 100 images of noise. The time for the trials is
+The nodes are processes of this machine with one CPU each, so a machine with fewer cores than nodes gains nothing from
+the additional nodes. The search trains the project's first network on 100 images of noise. The time for the trials is
 measured from the start of the first trial to the end of the last one, according to Optuna's storage. The local search
 also runs one trial at a time, on its own private cluster. Its time is measured from the start of the command to its
 end; for `submit`, until the study's state is "done".
@@ -99,7 +99,7 @@ def cluster(nodes: int) -> Iterator[str]:
 
 
 def submit(options: list[str], storage: Path, uri: str) -> tuple[float, float]:
-    """Submit a study; return how long the command and the whole study took, in s."""
+    """Submit a study; return how long the command and the whole study took, in seconds."""
     started = time.monotonic()
     call("studies", "submit", *options)
     sent = time.monotonic() - started

@@ -133,7 +133,7 @@ def count_requests() -> Iterator[list[int]]:
 
 
 def cpu_of_children() -> float:
-    """Return the CPU time of this process's descendants in s, on Linux."""
+    """Return the CPU time of this process's descendants in seconds, on Linux."""
     parents: dict[int, int] = {}
     cpu: dict[int, float] = {}
     for folder in Path("/proc").glob("[0-9]*"):
@@ -170,7 +170,7 @@ def main(
     epochs: Annotated[int, typer.Option(help="Epochs of each trial.", min=1)] = 50,
 ) -> None:
     """Measure both loggers."""
-    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # printing it takes an additional request per run
+    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # printing a run's URL takes an extra request
     table = Table("logger", "s", "HTTP requests", "CPU s of the driver", "CPU s of the server")
     costs = []
     for logger in ("raygenre", EXPERIMENT):

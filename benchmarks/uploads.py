@@ -154,7 +154,7 @@ def watched(process: int) -> Iterator[Peaks]:
 
 @contextmanager
 def probing(port: int, image: bytes) -> Iterator[list[float]]:
-    """Send an image every half second, and yield a list of the latencies, in s, of the answered requests."""
+    """Send an image every half second, and yield a list of the latencies, in seconds, of the answered requests."""
     latencies: list[float] = []
     ended = threading.Event()
 

@@ -46,5 +46,5 @@ async def _input(file: UploadedFile | Song, kind: InputKind, read: Reader) -> So
 
 
 def same(kind: InputKind, other: InputKind) -> bool:
-    """Whether two kinds of input give the same values."""
+    """Whether two kinds of input produce the same values."""
     return (kind.recipe, kind.weights_sha256) == (other.recipe, other.weights_sha256)

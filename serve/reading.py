@@ -55,7 +55,7 @@ class Reading:
         return isinstance(self.song.exception(), RefusalError)
 
     def whole(self, model: LiveModel) -> Prediction | Exception:
-        """Return a model's prediction for the song, or its first error, once the song is complete."""
+        """Return a model's prediction for the song, or the model's first error, once the song is complete."""
         return next(result.whole() for result in self._classifications if result.model is model)
 
     async def close(self) -> None:

@@ -74,7 +74,7 @@ class Service:
     async def predict(
         self, files: Sequence[UploadedFile | Song], request_id: str, *, deadline: Deadline, version: str = ""
     ) -> list[Answer | RefusalError]:
-        """Return one answer per file, in order, or the reason why the file has none: 415, 422 or 503.
+        """Return one answer per file, in order, or the reason why there is no answer: 415, 422 or 503.
 
         Args:
             files: uploaded files, or the levels of pictures.
@@ -107,7 +107,7 @@ class Service:
     async def tag(
         self, files: Sequence[UploadedFile], request_id: str, *, deadline: Deadline
     ) -> list[TagAnswer | RefusalError]:
-        """Return the pretrained network's tags for each file, in order, or the reason why the file has none.
+        """Return the pretrained network's tags for each file, in order, or the reason why there are no tags.
 
         Raises:
             RefusalError: 429 if too many predictions are in progress, 404 if the network is not installed.

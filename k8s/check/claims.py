@@ -1,6 +1,6 @@
-"""Checks that pods can mount their claims, and that searches with a bucket share none.
+"""Checks that pods can mount their claims, and that searches that use a bucket share no claims.
 
-On a cluster without a storage class that supports it, a ReadWriteMany claim stays unbound, and pods that mount it are
+On a cluster without a suitable storage class, a ReadWriteMany claim stays unbound, and pods that mount the claim are
 never scheduled. A ReadWriteOnce claim can be mounted on one node only, so a second pod that is scheduled on a different
 node does not start.
 """
@@ -35,7 +35,7 @@ def problems(resources: list[Resource]) -> Iterator[str]:
 
 
 def _once(claim: Resource, resources: list[Resource]) -> Iterator[str]:
-    """Yield a single-node claim that several pods mount at the same time. Jobs do not count, because they end early."""
+    """Yield a single-node claim that several pods mount at the same time. Jobs end early and do not count."""
     users = [pod for pod in pods(resources) if claim["metadata"]["name"] in _mounted(pod)]
     counts = {
         pod.where: sums.count(pod, upgrading=True) for pod in users if pod.owner["kind"] not in ("Job", "CronJob")

@@ -60,7 +60,7 @@ def _service(resource: Resource) -> Iterator[str]:
 
 
 def _led(spec: dict[str, Any], behind: set[str]) -> Iterator[str]:
-    """Yield backends of a route that must not be reachable from outside."""
+    """Yield those backends of a route that must not be reachable from outside."""
     for service, port in _backends(spec):
         if service in behind or service.endswith(_HEADS_SERVICE) or port in (*_DOORS, *_DOORS.values()):
             yield f"it routes outside traffic to {service}, port {port}, of a Ray head, which runs code"

@@ -23,7 +23,7 @@ _URL = re.compile(r"[a-z][a-z0-9+.-]*:")
 
 
 def problems(resources: list[Resource]) -> Iterator[str]:
-    """Yield settings whose folder is on no volume, on a read-only volume, or on one that starts empty in every pod."""
+    """Yield settings whose folder is on no volume, or on a volume that is read-only or starts empty in every pod."""
     found: dict[str, str] = {}  # pods share settings, but each setting is reported only once
     for pod in pods(resources):
         given = environment(pod, resources)

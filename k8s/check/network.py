@@ -47,7 +47,7 @@ def problems(resources: list[Resource]) -> Iterator[str]:
     idle = [line for policy in policies for line in _idle(policy, found)]
     yield from idle
     if any(line.endswith(UNMATCHED) for line in idle):
-        return  # the traffic that a wrong selector blocks would only repeat the problem
+        return  # listing the traffic that a wrong selector blocks would only repeat the problem
     needed = ((source, target, Door(port)) for source, target, port in _needed(resources, found))
     blocked = [
         (source.where, target.where, str(door), direction.lower())
@@ -62,7 +62,7 @@ def problems(resources: list[Resource]) -> Iterator[str]:
 
 
 def _together(blocked: list[tuple[str, str, str, str]]) -> Iterator[str]:
-    """Yield a line for each combination of ports, target and direction, with all pods for which these are blocked.
+    """Yield a line for each blocked combination of ports, target and direction, with all pods that are affected.
 
     Args:
         blocked: source, target, port, and the direction that is not allowed.

@@ -1,4 +1,4 @@
-"""Finds mistakes that KubeRay 1.7 (not its CRDs) rejects, and fields that it would own."""
+"""Finds mistakes that KubeRay 1.7 rejects but its CRDs allow, and fields that the operator would own."""
 
 import re
 from collections.abc import Iterator
@@ -131,7 +131,7 @@ def _job(spec: dict[str, Any], cluster: dict[str, Any]) -> Iterator[str]:
 
 
 def _deadlines(resource: Resource) -> Iterator[str]:
-    """Yield a deadline that can end a search while it is still waiting for its nodes; both times start together."""
+    """Yield a deadline that can end a search while it still waits for nodes; both periods start at the same time."""
     spec = resource["spec"]
     whole, waiting = spec.get("activeDeadlineSeconds"), spec.get("preRunningDeadlineSeconds")
     if whole and waiting and whole <= waiting:

@@ -1,4 +1,4 @@
-"""Checks the rules of the pod security profile `restricted` that a pod template can violate.
+"""Checks a pod template against the rules of the pod security profile `restricted`.
 
 https://kubernetes.io/docs/concepts/security/pod-security-standards/ lists the rules. The Windows rules are included,
 because admission applies them regardless of the node. This project adds two rules: the user must be explicit, because

@@ -88,7 +88,7 @@ class Pod:
 
 
 def clusters(resource: Resource) -> dict[str, Any] | None:
-    """Return the specification of an object's Ray cluster, or None if it has none."""
+    """Return the specification of an object's Ray cluster, or None if the object has no cluster."""
     spec: dict[str, Any] = resource.get("spec") or {}
     found: dict[str, Any] | None = {
         "RayCluster": spec,

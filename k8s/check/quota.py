@@ -24,7 +24,7 @@ _GIB = 2**30
 
 
 def problems(resources: list[Resource]) -> Iterator[str]:
-    """Yield quotas and limits that pods or claims exceed, and quotas for services that nothing needs."""
+    """Yield quotas and limits that pods or claims exceed, and service quotas that do not match the Gateways."""
     number = sum(bool(gateway(resource)) for resource in resources)
     for quota in (one for one in resources if one["kind"] == "ResourceQuota"):
         for key, each in SERVICE.items():

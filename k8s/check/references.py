@@ -43,7 +43,7 @@ def problems(resources: list[Resource]) -> Iterator[str]:
 
 
 def _namespaces(resources: list[Resource]) -> Iterator[str]:
-    """Yield missing namespaces, once for all their objects, because a kustomization sets them for all at once."""
+    """Yield each missing namespace once, not once per object, because a kustomization sets it for all its objects."""
     namespaces = [resource["metadata"]["name"] for resource in resources if resource["kind"] == "Namespace"]
     strays: dict[str, list[Resource]] = {}
     for resource in resources:

@@ -154,7 +154,7 @@ def listed(folder: Path) -> set[str]:
 
 
 def namespace(folder: Path) -> str:
-    """Return the namespace set by a kustomization or the first one under it that does; empty if none does."""
+    """Return the namespace set by a kustomization or, if it sets none, by the first one under it; empty if none."""
     given = _kustomization(folder)
     found = str(given.get("namespace", ""))
     for base in given.get("resources", []):

@@ -1,6 +1,6 @@
 """Checks the names of settings, and that the endpoint has as many replicas as its workers can run.
 
-The endpoint's settings are read from the source of `serve`, because importing it needs PyTorch and MLflow.
+The endpoint's settings are read from the source of `serve`, because importing it requires PyTorch and MLflow.
 """
 
 import ast

@@ -120,7 +120,7 @@ def of_container(container: dict[str, Any], resources: list[Resource]) -> Sums:
 
 
 def searches(resources: list[Resource]) -> int:
-    """Return the number of searches for which the quota has room, according to its annotation; 1 if it has none."""
+    """Return the number of searches for which the quota has room, according to its annotation; 1 by default."""
     quotas = [one for one in resources if one["kind"] == "ResourceQuota"]
     given = [one["metadata"].get("annotations", {}).get(SEARCHES) for one in quotas]
     return min((int(number) for number in given if number), default=1)

@@ -27,12 +27,12 @@ class Deadline:
 
     @property
     def seconds(self) -> float:
-        """The time limit in s."""
+        """The time limit in seconds."""
         return self._limits.answer_seconds(max(self._estimate, self._decoded), speed=self._speed)
 
     @property
     def remaining(self) -> float:
-        """The time left, in s; 0 if the deadline has passed."""
+        """The time left, in seconds; 0 if the deadline has passed."""
         return max(0.0, self._started + self.seconds - asyncio.get_running_loop().time())
 
     @property

@@ -154,10 +154,10 @@ class Limits:
         )
 
     def answer_seconds(self, audio: float, *, speed: float = AUDIO_SPEED) -> float:
-        """Return the time limit, in s, for answering a request with the given duration of audio in s.
+        """Return the time limit, in seconds, for answering a request with the given duration of audio in seconds.
 
         Args:
-            speed: s of audio per extra s of time limit.
+            speed: seconds of audio for which the time limit grows by one second.
         """
         return self.request_seconds + audio / speed
 

@@ -25,7 +25,7 @@ def is_form(request: Request) -> bool:
 
 
 async def refuse_json(request: Request) -> None:
-    """Refuse a JSON body before it is read, because that is how clients of other model servers send files.
+    """Refuse a JSON body before it is read; clients of other model servers send files as JSON.
 
     Raises:
         RefusalError: 415.

@@ -180,7 +180,7 @@ class JobStore:
         """Release a job, so that it can be claimed again after `delay` s.
 
         Args:
-            uncount: do not count this attempt, because the job is not the reason for stopping.
+            uncount: do not count this attempt, because the job did not cause it to stop.
         """
         changes: dict[str, Any] = {"token": "", "due_at": self._now + delay}
         column = jobs.c.callback_attempts if claim.callback else jobs.c.attempts

@@ -1,10 +1,10 @@
 """Starts HAProxy for Ray Serve with a safer configuration, and ends it when Ray ends.
 
 If RAY_SERVE_ENABLE_HA_PROXY is 1, Ray Serve puts HAProxy in front of the replicas, which then accept connections
-themselves. It renders a configuration and runs `haproxy -db -f FILE ...`. Whenever the replicas change, it starts
-another HAProxy, which takes over from the previous one. Here, Ray runs `haproxy.sh` instead, which runs this module.
-The module changes the configuration (`adapt`), starts `haproxy_guard.py`, and then becomes HAProxy, with the same
-process id. It runs before every start of HAProxy, so it imports only Python's standard library.
+themselves. Ray Serve renders a configuration and runs `haproxy -db -f FILE ...`. Whenever the replicas change, it
+starts another HAProxy, which takes over from the previous one. Here, Ray runs `haproxy.sh` instead, which runs this
+module. The module changes the configuration (`adapt`), starts `haproxy_guard.py`, and then becomes HAProxy, with the
+same process id. It runs before every start of HAProxy, so it imports only Python's standard library.
 
 If Ray's actor that manages HAProxy is killed, HAProxy keeps handling requests. The actor's successor first starts an
 HAProxy that has no replicas yet and therefore does not listen. The next HAProxy takes over from the one that was left

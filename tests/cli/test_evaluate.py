@@ -19,7 +19,7 @@ from tests.helpers.mlflow_server import free_port
 
 @pytest.fixture(scope="module")
 def model(tracks: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of a classifier that nearly always predicts storms and was tested on every third track."""
+    """Return the folder of a classifier that nearly always predicts `storm` and was tested on every third track."""
     torch.manual_seed(0)
     network = GenreCNN(ModelConfig(genres=3, widths=(4, 4, 4)))
     with torch.no_grad():

@@ -114,7 +114,7 @@ def test_unreadable_songs_are_music_and_pipes_are_not_opened(tmp_path: Path) -> 
     os.mkfifo(tmp_path / "pipe.mp3")
     (tmp_path / "gone.mp3").symlink_to("nowhere")
     result = scan(tmp_path)
-    assert names(result, tmp_path) == ["gone.mp3", "pipe.mp3"]  # reading them reports the reason
+    assert names(result, tmp_path) == ["gone.mp3", "pipe.mp3"]  # the reason is reported when they are read
     assert result.left_out == ((tmp_path / "pipe", "it is not a regular file"),)
 
 

@@ -17,7 +17,7 @@ def test_many_tracks_do_not_overflow() -> None:
 
 
 def test_always_naming_the_largest_genre_is_guessing() -> None:
-    """Of 40 tracks, 30 have the same genre; 31 correct predictions would be many if guessing reached only a quarter."""
+    """Of 40 tracks, 30 have the same genre; 31 correct answers would be significant if guessing reached only 25 %."""
     assert guessing_rate([30, 4, 3, 3]) == 0.75
     assert guessing_rate([10, 10, 10, 10]) == guessing_rate([40, 0, 0, 0]) / 4 == 0.25
     assert not ChanceTest("test", 31, 40, guessing_rate([30, 4, 3, 3])).is_better

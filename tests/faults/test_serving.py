@@ -84,7 +84,7 @@ def kill(title: str, session: int) -> None:
 
 
 def wait_for_response(port: int, picture: bytes, *, seconds: float, log: Path) -> float:
-    """Wait for a successful response; return the time waited, in s."""
+    """Wait for a successful response; return the time waited, in seconds."""
     started = time.monotonic()
     while ask(port, ("/v1/predict", picture)).status != 200:
         assert time.monotonic() - started < seconds, log.read_text()

@@ -61,7 +61,7 @@ class Driver:
     ) -> None:
         self.storage = storage
         self.trials, self.epochs = trials, epochs
-        # With so few tracks and epochs, the model may be no better than chance, and then only the user can promote it.
+        # With so few tracks and epochs, the model may be no better than chance; then only the user can promote it.
         self._place = ["--promote", "--storage", str(storage), "--max-concurrent", str(concurrent), *options]
         self._new = [
             "--data", str(data), "--study", STUDY, "--trials", str(trials), "--epochs", str(epochs),
@@ -148,7 +148,7 @@ class Driver:
             time.sleep(0.2)
 
     def check_all_is_there(self) -> None:
-        """Check that the study and MLflow have each run once, finished, without missing or duplicate metrics."""
+        """Check that the study and MLflow contain each run once, finished, without missing or duplicate metrics."""
         trials = self.ledger()
         assert [trial.state for trial in trials] == [TrialState.COMPLETE] * self.trials
         all_epochs = list(range(1, self.epochs + 1))

@@ -19,7 +19,7 @@ LOST = 0  # status of a request without a response
 
 @dataclass(frozen=True)
 class Reply:
-    """A request's start and duration in s, and its response's status and content."""
+    """A request's start and duration in seconds, and its response's status and content."""
 
     started: float
     took: float

@@ -4,7 +4,7 @@ Run from the project's folder on a storage with one search, which is then added 
     .venv/bin/python -m tests.helpers.record_timings NAME FOLDER
 
 The times come from the search's runs in MLflow. Repeats and the final training are logged to MLflow only when they end.
-What polls of their training states would have shown is therefore computed from the epoch durations.
+What polling their training states would have shown is therefore computed from the epoch durations.
 """
 
 import json
@@ -93,7 +93,7 @@ def _observed(ledger: Ledger, client: MlflowClient, slots: int) -> tuple[Observe
 
 
 def _checks(started: float, ended: float, seconds: list[float]) -> tuple[tuple[float, int], ...]:
-    """Return what regular polls of a training state would have shown, given the end and the epoch durations."""
+    """Return what regular polling of a training state would have shown, given the run's end and epoch durations."""
     ends = [ended - sum(seconds[epoch:]) for epoch in range(1, len(seconds))]
     counts = [(round(at, 2), sum(end <= at for end in ends)) for at in np.arange(started, ended, POLL).tolist()]
     return tuple(after for before, after in pairwise(counts) if after[1] > before[1])

@@ -1,4 +1,4 @@
-"""A registry whose versions each always predict one genre, and the tracks to compare them on.
+"""A registry in which each version always predicts the same genre, and the tracks on which versions are compared.
 
 Versions are compared on these tracks. No version was trained on the first 60: 30 bells, 10 drone and 20 storm. The next
 10 are test tracks of every version and training tracks of all versions except BELLS, so a comparison with BELLS uses

@@ -99,7 +99,7 @@ def new_storage(root: Path, model: ModelConfig = NARROW) -> Storage:
 def running(
     storage: Storage, *, name: str = "endpoint", prefix: str = "/", **settings: object
 ) -> Iterator[httpx.Client]:
-    """Run the endpoint on the running cluster; its settings are in the environment only during its start."""
+    """Run the endpoint on the running cluster; the endpoint's settings are in the environment only while it starts."""
     variables = {"storage": storage.root, "max_replicas": 1, "replica_cpus": 0} | settings
     serve.start(http_options={"host": "127.0.0.1", "port": PORT})
     try:

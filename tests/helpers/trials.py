@@ -1,4 +1,4 @@
-"""Runs a ledger's trials on the tests' cluster, and creates reports like those from trials."""
+"""Runs a ledger's trials on the tests' cluster, and creates reports like those of real trials."""
 
 import io
 from collections.abc import Callable

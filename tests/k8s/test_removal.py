@@ -33,7 +33,7 @@ KEEP, DELETE_RAY, DELETE_REST, _, RELEASE = [one.text for one in blocks(page("re
 
 @dataclass
 class Installation(ApiServer):
-    """An installation whose Ray cluster ends some time after its RayService, but never once the namespace is ending."""
+    """An installation whose Ray cluster ends after its RayService, but never while the namespace is being deleted."""
 
     def watch(self, path: str) -> list[dict[str, Any]]:
         """Remove the cluster once a command waits for it."""

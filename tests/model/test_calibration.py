@@ -8,7 +8,7 @@ from raygenre.model.calibration import TARGET_ACCURACY, TEMPERATURES, Calibratio
 
 
 def overconfident(tracks: int, *, factor: float, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return logits for ten genres that are `factor` times too large, and labels drawn from the true probabilities."""
+    """Return logits for ten genres, each `factor` times too large, and labels drawn from the true probabilities."""
     generator = torch.Generator().manual_seed(seed)
     true = 2 * torch.randn(tracks, 10, generator=generator)
     labels = torch.multinomial(true.softmax(dim=1), 1, generator=generator).flatten()

@@ -1,4 +1,4 @@
-"""A classifier on pretrained features is self-contained, and refuses files that were replaced."""
+"""A classifier on pretrained features is self-contained, and does not load if its files were replaced."""
 
 import json
 import shutil
@@ -64,7 +64,7 @@ def test_a_loaded_classifier_needs_nothing_else(original: Classifier, saved: Pat
 
 
 def test_a_saved_copy_of_a_loaded_classifier_is_the_same(saved: Path, tmp_path: Path) -> None:
-    """For example, the registry stores a classifier after loading it."""
+    """For example, the registry loads a classifier and then stores it."""
     loaded = Classifier.load(saved)
     loaded.save(tmp_path / "copy")
     assert Classifier.load(tmp_path / "copy").sha256 == loaded.sha256

@@ -72,7 +72,7 @@ def test_evidence_against_a_genre_is_not_shown() -> None:
 
 
 def test_each_frequency_bin_has_its_own_weight() -> None:
-    """The song has an early low tone and a late high tone. The first genre depends on low tones, the second on high."""
+    """The song has an early low tone and a late high tone. Low tones favour the first genre, high tones the second."""
     image = bursts((6.0, 200.0), (24.0, 8000.0))
     maps = saliency(handmade(2, [[0.0, 1.0], [1.0, 0.0]]), np.stack([image, image]), np.array([1, 0]))
     assert share_within(maps[0], 6.0) > 0.95

@@ -23,7 +23,8 @@ def test_patches_equal_librosas_spectrogram(samples: NDArray[np.float32]) -> Non
     rounded = power.T.astype(np.float16).astype(np.float32)
     ours = torch.stack(list(patches([samples])))
     assert ours.shape == (2, FRAMES, BANDS)
-    # Where the two round to different float16 neighbours, their logarithms differ by up to 2^-10 / ln 10.
+    # Where librosa's values and ours are rounded to different float16 neighbours, their logarithms differ by up to
+    # 2^-10 / ln 10.
     np.testing.assert_allclose(ours.flatten(0, 1), np.log10(1 + 10_000 * rounded)[: 2 * FRAMES], rtol=0, atol=5e-4)
 
 

@@ -131,7 +131,7 @@ def test_python_examples_run(example: str, workplace: Path, monkeypatch: pytest.
     if "mlflow" not in example:
         exec(compile(example, "example", "exec"), {})
         return
-    # Runs in a separate process, because this sets MLflow's address for the whole process.
+    # Runs in a separate process, because the example sets MLflow's address for the whole process.
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     finished = subprocess.run(
         [sys.executable, "-c", example], env=environment, capture_output=True, text=True, timeout=120, check=False

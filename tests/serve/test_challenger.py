@@ -50,7 +50,7 @@ class FakeMetrics:
 
 
 class FakeService(Service):
-    """A service whose models return a fixed genre or fail, as soon as `meet` of them have been called."""
+    """A service whose models wait until `meet` of them have been called, and then return a fixed genre or fail."""
 
     def __init__(self, genres: dict[str, str | None], *, meet: int = 1) -> None:
         self.fake_metrics = FakeMetrics()

@@ -1,4 +1,4 @@
-"""Fair shares exceed and waste nothing, obey priorities, and treat equal studies equally."""
+"""Fair shares exceed no limit, waste nothing, obey priorities, and treat equal studies equally."""
 
 from collections import Counter
 from dataclasses import replace

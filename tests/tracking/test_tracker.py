@@ -267,7 +267,7 @@ class FixedStatus:
 
 
 def search_without_a_server(uri: str, folder: Path) -> str:
-    """Log as a search does, check that this is fast and loses nothing, and return why MLflow is unreachable."""
+    """Log as a search does, check that this is fast and loses nothing; return why MLflow is unreachable."""
     tracker = Tracker(Storage(folder, uri), folder / "study", "unreachable")
     started = time.monotonic()
     run = tracker.start("trial", "trial")

@@ -170,7 +170,7 @@ def zones() -> dict[str, list[str]]:
 
 
 def others(nodes: Sequence[str], namespace: str) -> list[str]:
-    """Return endpoint pods from other namespaces on these nodes, which would be drained as well."""
+    """Return the endpoint pods of other namespaces that run on these nodes and would be drained as well."""
     return [
         f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
         for pod in _items("get", "pods", "--all-namespaces", f"--selector={SERVING}")

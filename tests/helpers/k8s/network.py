@@ -75,7 +75,7 @@ class Network:
         ip("-n", address, "link", "set", "eth0", "down")
 
     def _hold(self, pod: str, other: str, out: Ports, back: Ports) -> None:
-        """Allow a pod to send packets to another pod's `out` ports, and replies to it from its own `back` ports."""
+        """Let a pod send packets to another pod's `out` ports, and send it replies from its own `back` ports."""
         for field, ports in (("dport", out), ("sport", back)):
             for first, last in ranges(ports):
                 selector = ["to", other, "ipproto", "tcp", field, f"{first}-{last}"]

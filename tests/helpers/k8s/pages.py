@@ -27,7 +27,7 @@ def steps(path: Path, prefix: str) -> list[str]:
 
 
 def examples(path: Path) -> dict[str, list[Any]]:
-    """Return the objects of the YAML files on a page, by the file names in the files' leading comments.
+    """Return the objects of the YAML files on a page, keyed by the file name in each file's leading comment.
 
     A file may be shown several times with different content; all versions are returned in order.
     """

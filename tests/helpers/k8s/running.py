@@ -122,7 +122,7 @@ class Running:
         return self.answers(ports[probe["httpGet"]["port"]], probe["httpGet"]["path"])
 
     def answers(self, port: int, path: str) -> bool:
-        """Return whether the pod responds to a request from the kubelet with 200."""
+        """Return whether the pod responds with 200 to a request from the kubelet."""
         try:
             return requests.get(f"http://{self.address}:{port}{path}", timeout=5).status_code == 200
         except requests.RequestException:

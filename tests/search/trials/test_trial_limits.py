@@ -22,7 +22,7 @@ EPOCHS = 2
 
 
 class Driver:
-    """The parts of one driver of a search, with a clock in s."""
+    """The parts of one driver of a search, with a clock in seconds."""
 
     def __init__(self, ledger: Ledger) -> None:
         self.now = 0.0

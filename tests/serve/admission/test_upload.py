@@ -233,7 +233,7 @@ PACE = replace(LIMITS, body_bytes=100_000, upload_rate=1000, stall_seconds=0.2) 
 
 
 def test_a_slow_body_that_keeps_moving_is_read() -> None:
-    """The upload takes three times as long as a body may stall."""
+    """The upload takes three times as long as an upload may stall."""
     assert read([bytes(250)] * 12, limits=PACE, pause=0.05) == [bytes(3000)]
 
 

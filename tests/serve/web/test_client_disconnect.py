@@ -10,7 +10,7 @@ BODY: list[Message] = [{"type": "http.request", "body": b"a", "more_body": True}
 
 
 def handle(*, disconnects: bool, seconds: float) -> list[str]:
-    """Handle a request that takes the application the given time; return the events in order."""
+    """Handle a request that keeps the application busy for the given time; return the events in order."""
     events: list[str] = []
     messages = list(BODY)
 
