@@ -70,6 +70,7 @@ bench: .venv/bench ## run the benchmarks, on your own data with make bench CLIPS
 	$(BIN)/python -m benchmarks.tracking
 	$(BIN)/python -m benchmarks.serving $(ARGS)
 	$(BIN)/python -m benchmarks.batch
+	$(BIN)/python -m benchmarks.studies
 
 bench-quick: .venv/bench ## run smaller benchmarks with the same ratios, in a few minutes
 	$(BIN)/python benchmarks/levels.py --most 5 --streamed 100 $(if $(CLIPS),--clips "$(CLIPS)")
@@ -79,6 +80,7 @@ bench-quick: .venv/bench ## run smaller benchmarks with the same ratios, in a fe
 	$(BIN)/python -m benchmarks.tracking --trials 5
 	$(BIN)/python -m benchmarks.serving --rounds 1 --seconds 2 $(ARGS)
 	$(BIN)/python -m benchmarks.batch --songs 40 --many 0
+	$(BIN)/python -m benchmarks.studies --trials 4 --epochs 1
 
 k8s-check: .venv/k8s ## check the Kubernetes overlays against schemas, security rules and policies
 	$(BIN)/python -m k8s.check $(OVERLAY)
