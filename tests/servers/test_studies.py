@@ -1,5 +1,6 @@
 """Two people's studies on three nodes with tokens, PostgreSQL and an S3 store, while components are killed."""
 
+import json
 import os
 import signal
 import subprocess
@@ -82,7 +83,9 @@ def shares_of_each_minute(service: Service) -> Iterator[list[dict[str, tuple[flo
             for study, record in service.list().items():
                 samples[study].append((record["places"]["running"], record["places"]["granted"] or 0))
             if time.monotonic() > until:
-                minutes.append({study: tuple(np.mean(places, axis=0)) for study, places in samples.items()})
+                minutes.append(
+                    {study: tuple(np.mean(places, axis=0).round(2).tolist()) for study, places in samples.items()}
+                )
                 samples, until = {study: [] for study in STUDIES}, time.monotonic() + MINUTE
 
     thread = threading.Thread(target=sample)
@@ -131,7 +134,7 @@ def test_studies_survive_their_surroundings(
             record = service.wait_for(study, lambda record: record["state"] == "done", timeout=600)
             assert record["trials"] == {"completed": trials, "pruned": 0, "failed": 0, "total": trials}
             assert record["places"]["running"] == 0
-    record_property("places used and granted, by minute", minutes)
+    record_property("places used and granted, by minute", json.dumps(minutes))
     assert minutes
     for shares in minutes:
         assert all(abs(used - granted) <= 1 for used, granted in shares.values()), shares
