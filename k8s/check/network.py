@@ -47,7 +47,7 @@ def problems(resources: list[Resource]) -> Iterator[str]:
     idle = [line for policy in policies for line in _idle(policy, found)]
     yield from idle
     if any(line.endswith(UNMATCHED) for line in idle):
-        return  # listing the traffic that a wrong selector blocks would only repeat the problem
+        return  # reporting the traffic that a wrong selector blocks would only repeat the problem
     needed = ((source, target, Door(port)) for source, target, port in _needed(resources, found))
     blocked = [
         (source.where, target.where, str(door), direction.lower())

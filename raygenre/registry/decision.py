@@ -5,7 +5,7 @@ The first rule that applies determines the outcome:
 1. The version is already the champion: it stays champion.
 2. Promotion is disabled (`force=False`): it is not promoted.
 3. It is no better than chance on its validation tracks or its test tracks (`chance`): it is not promoted.
-4. There is no champion: it is promoted.
+4. There is no champion yet, so the version is promoted.
 5. The registry has no record of how one of the two was trained and tested: it is not promoted.
 6. One was trained on synthetic tracks and the other on real tracks: the version trained on real tracks is champion.
 7. Both are compared on the version's test tracks, excluding those that the champion was trained on. The version is

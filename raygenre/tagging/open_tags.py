@@ -34,7 +34,7 @@ def present_genre(path: Path) -> Present:
 
     Raises:
         OSError: the file cannot be read.
-        TagError: its format has no tags that raygenre can write, or they are damaged.
+        TagError: raygenre cannot write tags in its format, or the file's tags are damaged.
     """
     view = streams.view(path)
     tags = _open(path, view.kind)
@@ -49,7 +49,7 @@ def open_tags(path: Path) -> FileTags:
 
     Raises:
         OSError: the file cannot be read.
-        TagError: its format has no tags that raygenre can write, or they are damaged.
+        TagError: raygenre cannot write tags in its format, or the file's tags are damaged.
     """
     return _open(path, streams.view(path).kind)
 

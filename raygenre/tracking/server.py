@@ -77,7 +77,7 @@ class Server:
         """MLflow's client; the first use creates the SQLite database if it is missing, and follows a moved storage.
 
         Raises:
-            StorageError: the storage was moved, and a search is running in it at its old path.
+            StorageError: the storage was moved, but a search is still using its old path.
         """
         if self._client is None:
             if move := follow_move(self._storage):

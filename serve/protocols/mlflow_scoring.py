@@ -138,7 +138,7 @@ def protected(classify: Classify) -> APIRouter:
     async def invocations(request: Request) -> Response:
         """Classify the files of a table, as MLflow's scoring server does with this model.
 
-        If a file cannot be classified, the response is its error and no file is answered.
+        If a file cannot be classified, the response contains only that file's error.
         """
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if content_type != CONTENT_TYPE:

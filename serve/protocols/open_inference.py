@@ -141,7 +141,7 @@ def protected(classify: Classify) -> APIRouter:
     async def infer(request: Request) -> Response:
         """Classify files or levels (Open Inference Protocol).
 
-        If one of them cannot be classified, the response is its error and none is answered.
+        If one of them cannot be classified, the response contains only that file's error.
         """
         limits = request.app.state.service.limits
         length = request.headers.get(HEADER_LENGTH)

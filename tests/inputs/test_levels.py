@@ -1,4 +1,4 @@
-"""A song of any length is read in parts that together equal its levels."""
+"""The parts of a song, read one after another, are the levels of the whole song, whatever its length."""
 
 from pathlib import Path
 

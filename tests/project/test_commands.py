@@ -1,6 +1,6 @@
 """Each command in the documents is run by a test, or listed here with the reason why not.
 
-Requests to the endpoint, `raygenre` commands and the quick start run as written; for other commands, tests run the same
+The quick start, `raygenre` commands and requests to the endpoint run as written; for other commands, tests run the same
 programs.
 
 All options in the documents exist.
