@@ -54,7 +54,7 @@ def test_render_on_a_cluster_writes_and_continues(run: Callable[..., Result], al
         (["predict", "s3://songs/music"], "s3://songs/music is a URL; add --address auto"),
         (["predict", "song.wav", "-o", "s3://songs/out"], "s3://songs/out is a URL; add --address auto"),
         (["predict", "song.wav", "--column", "sound"], "--column and --retry-failed require --address"),
-        (["predict", "song.wav", "--address", "auto"], "--address needs --output"),
+        (["predict", "song.wav", "--address", "auto"], "--address requires --output"),
         (["predict", "song.wav", "--address", "auto", "-o", "x", "--json"], "it cannot be combined with --json"),
         (["predict", "ftp://host/songs", "--address", "auto", "-o", "x"], "unsupported storage URL ftp://host/songs"),
         (["render", "s3://songs/music", "-o", "out"], "s3://songs/music is a URL; add --address auto"),
