@@ -205,4 +205,6 @@ def script_options(name: str) -> set[str]:
         if isinstance(node, ast.FunctionDef):
             parameters = [*node.args.args, *node.args.kwonlyargs]
             allowed |= {f"--{parameter.arg.replace('_', '-')}" for parameter in parameters}
+            switches = [one for one in parameters if one.annotation and "bool" in ast.unparse(one.annotation)]
+            allowed |= {f"--no-{parameter.arg.replace('_', '-')}" for parameter in switches}
     return allowed | {"--help"}

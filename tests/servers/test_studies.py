@@ -23,7 +23,7 @@ from raygenre.tracking.mlflow_writer import KEY
 from raygenre.tracking.server import Server
 from tests.helpers.mlflow_server import MlflowServer
 from tests.helpers.postgres import Postgres
-from tests.helpers.processes import titled
+from tests.helpers.processes import titled, until
 from tests.helpers.ray_nodes import RayNodes, ray_nodes
 from tests.helpers.submitted import Service, submitted
 from tests.servers.conftest import BUCKET, KEYS
@@ -31,7 +31,7 @@ from tests.servers.test_url import url_of
 
 pytestmark = pytest.mark.slow
 
-STUDIES = {"spring": 3, "autumn": 4, "winter": 3}
+STUDIES = {"spring": 4, "autumn": 6, "winter": 4}
 OWNERS = {"spring": "ann", "autumn": "bob", "winter": "bob"}
 EPOCHS = 20
 MINUTE = 60.0  # s
@@ -114,19 +114,18 @@ def test_studies_survive_their_surroundings(
         submitter.kill()
         for other in others:
             other.result()
+    until(lambda: all(study.phase == "trials" for study in service.studies()), 240)
     with shares_of_each_minute(service) as minutes:
         service.call("set", "--no-user-limit")
-        for study in STUDIES:
-            service.wait_for(study, lambda record: record["places"]["running"] > 0)
-        granted = {study: record["places"]["granted"] for study, record in service.list().items()}
-        assert granted == {"spring": 1, "autumn": 1, "winter": 1}
+        until(lambda: [study.granted for study in service.studies()] == [1, 1, 1], 60)
+        service.wait_for("spring", lambda record: record["places"]["running"] > 0)
         nodes.kill("second")
         [arbiter] = titled("ray::Arbiter")
         os.kill(arbiter, signal.SIGKILL)
         service.call("stop", "spring")
         nodes.add("fourth", cpus=1)
         service.wait_for("spring", lambda record: record["state"] == "stopped")
-        service.wait_for("autumn", lambda record: record["places"]["running"] == 2)
+        service.wait_for("autumn", lambda record: record["places"]["running"] >= 2)
         service.call("set", "autumn", "--max-concurrent", "1")
         service.wait_for("autumn", lambda record: record["places"]["running"] == 1, timeout=20)
         service.call("resume", "spring")

@@ -78,7 +78,7 @@ def test_files_without_a_class_are_returned(tmp_path: Path) -> None:
 
 
 def test_folders_without_a_class_are_errors(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="has none"):
+    with pytest.raises(ValueError, match="contains none"):
         plan_renders(tmp_path, tmp_path)
     fill(tmp_path, "a.wav")
     with pytest.raises(ValueError, match="its parent folder"):

@@ -88,7 +88,7 @@ def test_a_time_budget_leaves_time_for_the_repeats(tracks: Dataset, tmp_path: Pa
     left = driver.timer.seconds_left()
     assert left is not None
     assert driver.now + left <= 150
-    assert "of the time budget of 2 min are left" in driver.text.getvalue()
+    assert "of the time budget of 2 min remain" in driver.text.getvalue()
 
 
 def test_a_later_driver_counts_the_time_of_the_earlier(tracks: Dataset, tmp_path: Path) -> None:
