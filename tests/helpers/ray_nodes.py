@@ -1,5 +1,6 @@
 """A Ray cluster of several nodes on this machine, each with its own processes, with the job API and a token."""
 
+import json
 import os
 import shutil
 import signal
@@ -12,6 +13,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from tests.helpers.mlflow_server import free_port
 
@@ -62,8 +64,15 @@ class RayNodes:
             time.sleep(0.5)
 
     def add(self, name: str, cpus: int) -> None:
-        """Start another node."""
-        self._start(name, f"--address=127.0.0.1:{self._port}", f"--num-cpus={cpus}")
+        """Start another node, and wait until it has joined the cluster."""
+        options = [f"--address=127.0.0.1:{self._port}", f"--num-cpus={cpus}", f"--node-name={name}"]
+        self._start(name, *options)
+        deadline = time.monotonic() + 120
+        while name not in self._joined():
+            assert time.monotonic() < deadline, (self._folder / f"{name}.log").read_text()
+            if self._nodes[name].poll() is not None:  # another process took one of its ports
+                self._start(name, *options)
+            time.sleep(0.5)
 
     def kill(self, name: str) -> None:
         """Kill all processes of a node."""
@@ -90,12 +99,21 @@ class RayNodes:
             )
 
     def _accepts_jobs(self) -> bool:
-        request = urllib.request.Request(f"{self.address}/api/jobs/", headers={"Authorization": f"Bearer {TOKEN}"})
+        return self._get("api/jobs/") is not None
+
+    def _joined(self) -> set[str]:
+        """Return the names of the nodes that are alive."""
+        nodes = (self._get("api/v0/nodes") or {"data": {"result": {"result": []}}})["data"]["result"]["result"]
+        return {node["node_name"] for node in nodes if node["state"] == "ALIVE"}
+
+    def _get(self, path: str) -> Any:
+        """Return what the dashboard responds; None if it does not."""
+        request = urllib.request.Request(f"{self.address}/{path}", headers={"Authorization": f"Bearer {TOKEN}"})
         try:
             with urllib.request.urlopen(request, timeout=5) as response:
-                return bool(response.status == 200)
+                return json.load(response)
         except (OSError, urllib.error.URLError):
-            return False
+            return None
 
 
 @contextmanager
