@@ -114,7 +114,7 @@ class Output:
         Raises:
             OSError: the file cannot be written.
         """
-        paths = json.dumps(table["path"].unique().to_pylist()).encode()
+        paths = json.dumps(sorted(table["path"].unique().to_pylist())).encode()
         self.location.write(f"part-{hashlib.sha256(paths).hexdigest()[:24]}.parquet", _encoded(table))
 
     def _files(self) -> list[str]:

@@ -3,6 +3,7 @@
 Every function returns a song's failure as part of its result, because one bad file must not end a batch.
 """
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -135,18 +136,23 @@ def classify(classifier: Classifier, song: Decoded) -> SongResult:
 def process(
     work: Predict | Decode | Render, block: pa.Table, *, column: str, isolated: bool
 ) -> Iterator[tuple[str, Any]]:
-    """Yield the name of each song of a block and the result of `work`.
+    """Yield the name of each song of a block and the result of `work`, in the order of the block.
+
+    Whoever repeats a block after the loss of a node gets the same rows in the same order, so it writes the same files.
 
     Args:
         column: column of Parquet files that holds the content.
         isolated: whether to process each song in a separate process; see `raygenre.batch.execution`.
     """
-    left = dict.fromkeys(block["path"].to_pylist())
+    left = deque(dict.fromkeys(block["path"].to_pylist()))
+    results: dict[str, Any] = {}
     try:
         items = contents(block, work.stores, column)
         for (name, _), result in execution.attempts(work, items, isolated=isolated):
-            del left[name]
-            yield name, work.failure(result) if isinstance(result, Exception) else result
+            results[name] = work.failure(result) if isinstance(result, Exception) else result
+            while left and left[0] in results:
+                first = left.popleft()
+                yield first, results.pop(first)
     except (OSError, BatchError) as error:  # the Parquet file that contains the songs cannot be read
         for name in left:
-            yield name, work.failure(error)
+            yield name, results[name] if name in results else work.failure(error)

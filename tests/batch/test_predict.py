@@ -126,6 +126,19 @@ def test_a_file_that_crashes_its_decoder_gets_an_error(classifier: Classifier, m
     assert errors == {path: results[path].error for path in errors}
 
 
+def test_a_repeated_block_is_stored_in_the_same_file(classifier: Classifier, music: Path, tmp_path: Path) -> None:
+    songs = find_songs([str(music)])
+    work = Predict(classifier, songs.stores, math.inf)
+    store = Store(Rows(classifier.genres), Output(Location(str(tmp_path))))
+    first = list(process(work, songs.table, column="", isolated=False))
+    repeated = list(process(work, songs.table, column="", isolated=True))  # two processes; some songs take longer
+    assert [name for name, _ in repeated] == [name for name, _ in first] == songs.table["path"].to_pylist()
+    for results in (first, repeated, reversed(repeated)):
+        store(list(results))
+    assert len(list(tmp_path.iterdir())) == 1
+    assert sorted(store.output.done().to_pylist()) == sorted(songs.table["path"].to_pylist())
+
+
 @pytest.mark.usefixtures("ray_cluster")
 def test_nodes_are_checked_before_a_batch_starts(tmp_path: Path) -> None:
     check_nodes([str(tmp_path)], Location(str(tmp_path)))

@@ -16,7 +16,9 @@ from raygenre.workflows import tune
 from tests.conftest import new_ledger
 from tests.helpers.storages import empty_storage
 
-EPOCHS = 12
+EPOCHS = 20
+SPACE = {"width": 48, "learning_rate": 1e-5}
+"""Training that improves slowly but steadily, so its last epoch is the best, and the final training lasts seconds."""
 
 
 class OnAndOff(Controls):
@@ -56,7 +58,7 @@ class OnAndOff(Controls):
 @pytest.mark.slow
 def test_repeats_and_the_final_training_pause(tracks: Dataset, ray_cluster: None, tmp_path: Path) -> None:
     storage = empty_storage(tmp_path)
-    ledger = new_ledger(storage.studies.folder, tracks, trials=2, epochs=EPOCHS, top_k=1)
+    ledger = new_ledger(storage.studies.folder, tracks, trials=2, epochs=EPOCHS, top_k=1, space=SPACE)
     stopped = OnAndOff(ledger, stop_in="repeats")
 
     def run(controls: Controls) -> tune.Outcome:
