@@ -2,7 +2,7 @@
 
 Run, from the project's folder:
     python experiments/tune.py                                          # synthetic tracks: 1 or 2 minutes on 2 cores
-    python experiments/tune.py --data PATH --preset improved --trials 8 --epochs 40    # GTZAN: 19 minutes
+    python experiments/tune.py --data PATH --trials 8 --epochs 40       # GTZAN: 19 minutes on 2 cores
     python experiments/tune.py --resume                                 # resume the latest study
 """
 

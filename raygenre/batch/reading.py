@@ -138,7 +138,7 @@ def process(
 ) -> Iterator[tuple[str, Any]]:
     """Yield the name of each song of a block and the result of `work`, in the order of the block.
 
-    Whoever repeats a block after the loss of a node gets the same rows in the same order, so it writes the same files.
+    If a block is repeated after a node was lost, its rows are in the same order, so the same files are written.
 
     Args:
         column: column of Parquet files that holds the content.

@@ -36,7 +36,8 @@ def tune(
     epochs: Annotated[
         int,
         typer.Option(
-            help="Maximum number of epochs per trial (default: 40, 100 if improved, or 8 on synthetic tracks).",
+            help="Maximum number of epochs per trial (default: 100, 40 for --preset original and pretrained "
+            "features, or 8 on synthetic tracks).",
             show_default=False,
         ),
     ] = DEFAULT.epochs,
@@ -79,7 +80,11 @@ def tune(
         ),
     ] = DEFAULT.model,
     preset: Annotated[
-        PresetName, typer.Option(help="The project's first network, or an improved one; --space overrides its entries.")
+        Literal["auto", PresetName],
+        typer.Option(
+            help="The project's first network, or an improved one, the default on real data; --space overrides its "
+            "entries."
+        ),
     ] = DEFAULT.preset,
     space: Annotated[
         Path | None, typer.Option(help="YAML file of the search space; see experiments/space.yaml.")
@@ -101,10 +106,7 @@ def tune(
         Path | None, typer.Option(help="Repeat the search described by a run.yaml; other options override it.")
     ] = DEFAULT.config,
     batch_size: Annotated[
-        int,
-        typer.Option(
-            help="Tracks per step (default: 16, 32 if improved, or 4 on synthetic tracks).", show_default=False
-        ),
+        int, typer.Option(help="Tracks per step (default: 16, or 4 on synthetic tracks).", show_default=False)
     ] = DEFAULT.batch_size,
     augmentation: Annotated[
         AugmentationName, typer.Option(help="erasing: blank random rectangles.")

@@ -54,7 +54,7 @@ class Options:
     sampler: Literal["auto", SamplerName] = "auto"
     scheduler: SchedulerName = "asha"
     model: ModelName = "auto"
-    preset: PresetName = "original"
+    preset: Literal["auto", PresetName] = "auto"
     space: Path | None = None
     search_width: bool = False
     start: tuple[str, ...] = ()

@@ -1,8 +1,8 @@
 """Resolves the options of `raygenre tune` and, if given, run.yaml into a configuration.
 
-An option on the command line overrides run.yaml, which overrides the defaults. Values that depend on other
-values (the sampler `auto`, the defaults for synthetic tracks, the scheduler with several objectives) are resolved here,
-so the stored configuration can be run again unchanged.
+An option on the command line overrides run.yaml, which overrides the defaults. Values that depend on other values
+(`auto` for the sampler and the preset, the defaults for synthetic tracks, the scheduler with several objectives) are
+resolved here, so the stored configuration can be run again unchanged.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from raygenre.search.duration import parse_duration
 from raygenre.search.network_choice import check_head
 from raygenre.search.options import OptionError, Options
 from raygenre.search.space import space_file
-from raygenre.search.space.choices import NetworkName
+from raygenre.search.space.choices import NetworkName, PresetName
 from raygenre.search.space.config import SearchConfig
 from raygenre.search.space.objectives import is_multi_objective
 from raygenre.search.space.presets import HEAD, PRESETS
@@ -77,7 +77,7 @@ def resolve(
             "use --data to run the same search on different data"
         )
     notes: dict[str, str] = {}
-    preset = HEAD if network == "head" else PRESETS[options.preset]
+    preset = HEAD if network == "head" else PRESETS[_preset_name(options, tracks)]
     defaults = {**LARGE, "epochs": preset.epochs, "batch_size": preset.batch_size}
     if tracks.synthetic:
         defaults = SMALL | ({"epochs": HEAD.epochs, "batch_size": HEAD.batch_size} if network == "head" else {})
@@ -89,6 +89,8 @@ def resolve(
         check_head(space, size["batch_size"])
     if not base or (network == "head" and options.space):  # a space file cannot name the network
         space = preset.entries | space
+    if options.preset == "auto" and not tracks.synthetic and not base and network == "cnn":
+        notes["preset"] = "improved; --preset original: the project's first network"
     if tracks.synthetic and not base and network == "cnn":
         space = SMALL_NETWORK | space
         small = ", ".join(f"{name.replace('_', ' ')} {space[name]}" for name in SMALL_NETWORK)
@@ -169,6 +171,12 @@ def check_unchanged(options: Options, ledger: Ledger) -> None:
                 f"the study {ledger.name} has {_option(name)} {text} and cannot be resumed with {requested}; "
                 "omit the option, or start a new study"
             )
+
+
+def _preset_name(options: Options, tracks: Dataset) -> PresetName:
+    if options.preset != "auto":
+        return options.preset
+    return "original" if tracks.synthetic else "improved"
 
 
 def _space(options: Options, base: Mapping[str, Any], notes: dict[str, str]) -> dict[str, Entry]:

@@ -66,7 +66,7 @@ def tuned(script: dict[str, Any], *arguments: str, storage: Path) -> Result:
         (["--data", "TRACKS", "--space", "/nowhere.yaml"], "/nowhere.yaml cannot be read: No such file"),
         (["--data", "TRACKS", "--start", "dropout=0.9"], "dropout=0.9 is outside the space, which allows 0 to 0.5"),
         (["--data", "TRACKS", "--objectives", "loss,latency", "--scheduler", "asha"], "use --scheduler none"),
-        (["--config", "EXAMPLE"], "line 9: unknown name dropout"),
+        (["--config", "EXAMPLE"], "line 10: unknown name dropout"),
         (["--data", "TRACKS", "--time-budget", "2"], "--time-budget '2' is not a duration"),
         (["--data", "TRACKS", "--from", "winter"], "there is no study winter in"),
         (["--data", "TRACKS", "--cpus-per-trial", "0"], "cpus per trial must be positive"),

@@ -29,8 +29,9 @@ def test_out_of_memory_fails_the_trial_with_that_reason(tracks_folder: Path, tmp
     space.write_text(f"dense: [8, {units}]\nwidth: 32\n")
     command = [
         sys.executable, str(ROOT / "experiments" / "tune.py"), "--storage", str(tmp_path / "results"),
-        "--data", str(tracks_folder), "--study", "autumn", "--space", str(space), "--start", f"dense={units}",
-        "--start", "dense=8", "--trials", "2", "--epochs", "1", "--top-k", "1", "--max-concurrent", "1",
+        "--data", str(tracks_folder), "--study", "autumn", "--preset", "original", "--space", str(space),
+        "--start", f"dense={units}", "--start", "dense=8", "--trials", "2", "--epochs", "1", "--top-k", "1",
+        "--max-concurrent", "1",
     ]  # fmt: skip
     allowed = {"RAY_memory_usage_threshold": f"{min(0.95, get_used_memory() / total + SHARE):.3f}"}
     result = subprocess.run(

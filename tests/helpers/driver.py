@@ -57,7 +57,7 @@ class Driver:
         epochs: int,
         concurrent: int = 1,
         options: tuple[str, ...] = (),
-        new: tuple[str, ...] = ("--space", str(NARROW)),
+        new: tuple[str, ...] = ("--preset", "original", "--space", str(NARROW)),
     ) -> None:
         self.storage = storage
         self.trials, self.epochs = trials, epochs

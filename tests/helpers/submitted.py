@@ -19,7 +19,7 @@ NARROW = Path(__file__).with_name("narrow.yaml")
 def submitted(study: str, data: Path, *, trials: int, epochs: int) -> list[str]:
     """Return the options of a search that takes only seconds."""
     size = ["--trials", str(trials), "--epochs", str(epochs), "--top-k", "1", "--scheduler", "none"]
-    return ["--data", str(data), "--study", study, "--space", str(NARROW), "--promote", *size]
+    return ["--data", str(data), "--study", study, "--preset", "original", "--space", str(NARROW), "--promote", *size]
 
 
 class Service:

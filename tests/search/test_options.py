@@ -26,7 +26,7 @@ def resolved(
 
 
 def test_defaults_depend_on_the_data(tracks: Dataset) -> None:
-    large = {**LARGE, "epochs": 40, "batch_size": 16}
+    large = {**LARGE, "epochs": 100, "batch_size": 16}
     for data, defaults in ((tracks, large), (replace(tracks, source="synthetic"), SMALL)):
         config, notes = resolved(data)
         assert data.synthetic == (defaults is SMALL)
@@ -36,7 +36,6 @@ def test_defaults_depend_on_the_data(tracks: Dataset) -> None:
 
 
 def test_synthetic_tracks_have_a_smaller_default_network(tracks: Dataset, tmp_path: Path) -> None:
-    assert resolved(tracks)[0].space == {}
     synthetic = replace(tracks, source="synthetic")
     config, notes = resolved(synthetic)
     assert config.space == SMALL_NETWORK
@@ -52,7 +51,12 @@ def test_synthetic_tracks_have_a_smaller_default_network(tracks: Dataset, tmp_pa
 
 def test_a_preset_fills_the_space_below_what_is_given(tracks: Dataset, tmp_path: Path) -> None:
     improved = PRESETS["improved"]
-    config, _ = resolved(tracks, preset="improved")
+    config, notes = resolved(tracks)
+    assert notes["preset"] == "improved; --preset original: the project's first network"
+    original, notes = resolved(tracks, preset="original")
+    assert (original.space, original.epochs, original.starts) == ({}, 40, [])
+    assert "preset" not in notes
+    assert resolved(tracks, preset="improved")[0] == config
     assert config.space == improved.entries
     assert (config.epochs, config.batch_size) == (improved.epochs, improved.batch_size)
     assert list(config.distributions) == ["dropout", "learning_rate", "decay"]
@@ -93,7 +97,9 @@ def test_several_objectives_turn_the_scheduler_off(tracks: Dataset) -> None:
 def test_space_width_and_starts_combine(tracks: Dataset, tmp_path: Path) -> None:
     path = tmp_path / "space.yaml"
     path.write_text("dense: [32, 64]\ndecay: 0.02\n")
-    config, _ = resolved(tracks, space=path, search_width=True, start=("dense=32,dropout=0.1", "width=8"))
+    config, _ = resolved(
+        tracks, preset="original", space=path, search_width=True, start=("dense=32,dropout=0.1", "width=8")
+    )
     assert list(config.distributions) == ["dropout", "learning_rate", "dense", "width"]
     assert config.fixed["decay"] == 0.02
     assert config.first_points == [

@@ -57,12 +57,12 @@ def test_only_what_fits_into_the_space_is_taken(tracks: Dataset, studies: Locati
     space = tmp_path / "space.yaml"
     space.write_text("dropout: {low: 0.15, high: 0.4}\ndecay: 0.1\n")
     earlier = best_settings(studies, "autumn", k=5, url=None)
-    config, notes = resolved(tracks, earlier, space=space, epochs=2)
+    config, notes = resolved(tracks, earlier, preset="original", space=space, epochs=2)
     assert [set(point) for point in config.starts] == [{"learning_rate"}, {"dropout", "learning_rate"}]
     assert notes["warm start"].endswith("some values of dropout are outside the space and are replaced by the default")
     space.write_text("dropout: {low: 0.7, high: 0.9}\ndecay: 0.1\nlearning_rate: 0.1\n")
     with pytest.raises(OptionError, match="--from autumn: none of its values is in the space"):
-        resolved(tracks, earlier, space=space)
+        resolved(tracks, earlier, preset="original", space=space)
 
 
 def test_a_study_of_another_network_is_refused(tracks: Dataset) -> None:
