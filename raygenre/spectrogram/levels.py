@@ -149,7 +149,7 @@ def _frames(samples: Tensor, first: int, last: int) -> Tensor:
 
 def _mel_power(frames: Tensor) -> Tensor:
     """(…, 2048) → (…, 128): librosa.feature.melspectrogram with its defaults."""
-    spectrum = torch.view_as_real(torch.fft.rfft(frames * torch.hann_window(N_FFT, device=frames.device))).square_()
+    spectrum = torch.view_as_real(torch.fft.rfft(frames * _window(frames.device))).square_()
     power = spectrum[..., 0] + spectrum[..., 1]  # (…, 1025)
     mel = frames.new_empty(*frames.shape[:-1], N_MELS)
     for bands, (first, last, weights) in zip(mel.split(_BANDS_PER_BLOCK, dim=-1), _mel_blocks(), strict=True):
@@ -160,6 +160,11 @@ def _mel_power(frames: Tensor) -> Tensor:
 def _decibels(power: Tensor) -> Tensor:
     """Apply librosa.amplitude_to_db to power, as GTZAN's author did, without subtracting the reference."""
     return 10 * torch.log10(power.clamp(min=MIN_POWER).square())
+
+
+@cache
+def _window(device: torch.device) -> Tensor:
+    return torch.hann_window(N_FFT, device=device)
 
 
 @cache

@@ -16,6 +16,7 @@ from contextlib import ExitStack, closing, nullcontext, suppress
 from typing import TypeVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from raygenre import audio, spectrogram
@@ -48,7 +49,7 @@ class DecoderPool:
     """
 
     def __init__(self, size: int, metrics: Metrics, limits: Limits) -> None:
-        self._threads = ThreadPoolExecutor(size, thread_name_prefix="decode")
+        self._threads = ThreadPoolExecutor(size, thread_name_prefix="decode", initializer=_use_one_core)
         self._idle: queue.SimpleQueue[DecoderProcess] = queue.SimpleQueue()
         for _ in range(size):
             self._idle.put(DecoderProcess())
@@ -201,6 +202,12 @@ class DecoderPool:
             with suppress(OSError):  # if no process can be started now, the thread tries again for the next file
                 process = _renew(process)
             self._idle.put(process)
+
+
+def _use_one_core() -> None:
+    """Make torch use one core in this thread, because the process that decodes the next samples needs the others."""
+    torch.get_num_threads()  # the first use in a thread sets the number that any thread has set last
+    torch.set_num_threads(1)
 
 
 def _type(data: Content) -> Kind:
