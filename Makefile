@@ -1,8 +1,8 @@
-# Every target first installs the packages that it needs. The first target that runs creates .venv, which takes 7 GB
-# (for k8s-check and k8s-search alone, 180 MB).
+# Every target first installs the packages that it needs. The first target that runs creates .venv, which takes up 7 GB
+# (only 180 MB for k8s-check and k8s-search).
 # Pass options to a command with ARGS: make tune ARGS="--data PATH --trials 20"
 
-# All data is stored in ./results; STORAGE sets a different folder: make tune STORAGE=DIR, make serve STORAGE=DIR
+# All data is stored in ./results; STORAGE selects a different folder: make tune STORAGE=DIR, make serve STORAGE=DIR
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -47,7 +47,7 @@ test-slow: .venv/test ## run the slow tests: long fault tests and complete comma
 	$(BIN)/pytest $(WORKERS) -m "slow and not alone" $(ARGS) || [ $$? -eq 5 ]  # status 5: no tests were selected
 	$(BIN)/pytest -m "slow and alone" $(ARGS) || [ $$? -eq 5 ]
 
-test-all: .venv/test ## run all tests, in two processes, and then those that must run alone
+test-all: .venv/test ## run all tests: most in two processes, then those that must run alone
 	$(BIN)/pytest $(WORKERS) -m "not alone" $(ARGS)
 	$(BIN)/pytest -m alone $(ARGS)
 
@@ -88,7 +88,7 @@ k8s-check: .venv/k8s ## check the Kubernetes overlays against schemas, security 
 k8s-search: .venv/k8s ## print a search job for kubectl apply: make k8s-search STUDY=first TRIALS=20 OVERLAY=gpu
 	@$(BIN)/python -m k8s.search $(or $(OVERLAY),dev) $(STUDY) $(TRIALS) $(ARGS)
 
-clean: ## delete .venv and caches, but no results
+clean: ## delete .venv and caches, but keep the results
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
 
 .venv/run .venv/dashboard .venv/test .venv/bench: pyproject.toml constraints.txt

@@ -1,12 +1,13 @@
-"""Predictions per second with Ray Data, the local pool and a plain loop on the same cores; Ray Data's memory use.
+"""Compares the speed of Ray Data, a local pool and a plain loop; measures Ray Data's memory.
 
 Run, from the project's folder:
     python -m benchmarks.batch                           # 400 songs of 30 s per method, 10 000 of 3 s with Ray Data
     python -m benchmarks.batch --songs 100 --many 0      # quick, without measuring memory
     python -m benchmarks.batch --model models:/raygenre@champion
 
-The songs are FLAC files of noise: twenty different files under many names. The cache is off. Times include starting
-worker processes or actors, but not starting Ray, because one Ray cluster serves many batches.
+All methods use the same cores. The songs are FLAC files of noise: twenty different files under many names. The cache is
+off. The times include starting worker processes or actors, but not starting Ray, because one Ray cluster serves many
+batches.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Compares the time of a training epoch with that of a plain PyTorch loop.
+"""Compares the duration of a training epoch with that of a plain PyTorch loop.
 
 Run from the project's folder (7 minutes on 2 cores):
     python benchmarks/epoch.py --data PATH       # a folder as for tune.py; without it, synthetic images are used
@@ -60,7 +60,7 @@ class PlainCNN(nn.Module):
 
 
 def plain_epoch(paths: list[Path], labels: NDArray[np.int64], training: TrainingConfig, config: ModelConfig) -> float:
-    """Train one epoch with the plain loop, and return its duration in seconds."""
+    """Train for one epoch with the plain loop, and return its duration in seconds."""
     torch.manual_seed(0)
     model = PlainCNN(config).train()
     optimizer = torch.optim.NAdam(model.parameters(), lr=training.learning_rate)
@@ -78,7 +78,7 @@ def plain_epoch(paths: list[Path], labels: NDArray[np.int64], training: Training
 
 
 def our_epoch(tracks: data_sets.Dataset, train: splits.Indices, training: TrainingConfig, config: ModelConfig) -> float:
-    """Train one epoch with raygenre, and return its duration in seconds."""
+    """Train for one epoch with raygenre, and return its duration in seconds."""
     member = Member(config, training, seed=0, train=train, validation=train[:0], device=torch.device("cpu"))
     [metrics] = fit(tracks.levels, tracks.labels, [member], epochs=1)
     return metrics.seconds

@@ -1,18 +1,18 @@
-"""Compares pretrained features and spectrograms: accuracy with few songs, and time from a folder to a champion.
+"""Compares pretrained features with spectrograms: accuracy with few songs, and search times.
 
 Run from the project's folder, after `raygenre pretrained install`:
     .venv/bin/python benchmarks/few_songs.py                   # accuracy with 5, 10 and 20 songs per class, 10 minutes
     .venv/bin/python benchmarks/few_songs.py --searches        # also two searches on 100 songs, 10 minutes more
 
 The songs are synthetic and deliberately hard: an 8 s clip of one of five genres, mixed with a quieter clip of another
-genre (−6 to −2 dB) and with noise. Each seed draws different training songs and a different network; the 100 test songs
+genre (−6 to −2 dB) and with noise. Each seed draws different training songs and initial weights; the 100 test songs
 (20 of each genre) are always the same. Each network uses a fixed setting, the first point of its preset, and is tested
 after its last epoch, so no tracks are used for selection. All runs process about the same total number of songs, so
 runs with fewer songs train for more epochs. Each result is also printed as soon as it is available.
 
-The searches are complete `raygenre tune` commands on the same 100 songs as FLAC files, 20 of each genre, each with its
-own storage. Their times cover everything from the start of the command to the champion, including Ray's startup and
-MLflow. Both searches use the same number of trials and epochs.
+Each search is a complete run of `raygenre tune` with its own storage. Both use the same 100 FLAC files, 20 of each
+genre, and the same number of trials and epochs. The measured times cover everything from the start of the command to
+the champion, including Ray's startup and MLflow.
 """
 
 import json

@@ -67,7 +67,7 @@ def deviations_of(losses: NDArray[np.float64], repeated: NDArray[np.float64]) ->
 
 
 def regret(trials: int, folds: int, deviations: tuple[float, float, float], generator: np.random.Generator) -> float:
-    """Return the mean excess of the winner's true loss over the best of a thousand settings."""
+    """Return the mean excess of the winner's true loss over that of the best of a thousand settings."""
     setting, interaction, seed = deviations
     true = setting * generator.standard_normal((SIMULATIONS, trials))
     ranks = true + interaction * generator.standard_normal(true.shape) / folds**0.5  # the same in all runs of a setting

@@ -1,4 +1,4 @@
-"""Spectrogram speed compared with librosa and matplotlib, and memory use over 1000 songs.
+"""Compares spectrogram speed with librosa and matplotlib; measures memory over 1000 songs.
 
 Run from the project's folder (2 minutes on 2 cores):
     pip install -e '.[bench]'

@@ -1,4 +1,4 @@
-"""Predicts a folder of songs, clutter and broken files; measures time, memory and losses.
+"""Predicts songs among clutter and broken files; measures time, memory and lost songs.
 
 Run, from the project's folder (on two cores, 3000 files take some minutes):
     python -m benchmarks.mixed_folder                          # 3000 files, and an untrained network
@@ -30,7 +30,7 @@ from raygenre.model.classifier import Classifier
 from raygenre.model.network import GenreCNN, ModelConfig
 
 GENRES = ("bells", "drone", "storm")
-ALBUM = 15  # files, a third of which are not songs
+ALBUM = 15  # files per album, a third of which are not songs
 _FORMATS = (("wav", "wav", "pcm_s16le"), ("flac", "flac", "flac"), ("mp3", "mp3", "libmp3lame"))
 _LARGE_PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\2\0\0\0\2\0"  # the start of a 512×512 PNG
 

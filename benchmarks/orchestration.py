@@ -1,4 +1,4 @@
-"""Measures the overhead of a search, compared with Ray's own OptunaSearch and MLflowLoggerCallback.
+"""Compares a search's overhead with that of Ray's OptunaSearch and MLflowLoggerCallback.
 
 Run from the project's folder (15 minutes on 2 cores, mostly for the stock search):
     .venv/bin/python benchmarks/orchestration.py
@@ -195,7 +195,7 @@ def mlflow_server(folder: Path) -> Iterator[str]:
     try:
         while True:
             if server.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"the MLflow server does not start:\n{(folder / 'server.log').read_text()}")
+                raise RuntimeError(f"the MLflow server did not start:\n{(folder / 'server.log').read_text()}")
             with contextlib.suppress(OSError), urllib.request.urlopen(f"{uri}/health", timeout=10):
                 break
             time.sleep(0.3)

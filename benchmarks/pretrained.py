@@ -1,4 +1,4 @@
-"""Compares ways to evaluate MSD_musicnn: seconds per clip, and agreement with the original under TensorFlow.
+"""Compares ways to evaluate MSD_musicnn: speed, and agreement with the TensorFlow original.
 
 Run from the project's folder, after `raygenre pretrained install`:
     python benchmarks/pretrained.py                          # times on a synthetic clip of 30 s, 2 minutes
@@ -6,19 +6,20 @@ Run from the project's folder, after `raygenre pretrained install`:
                                                                      # values for them in reference.npz and tags.json
     python benchmarks/pretrained.py --memory 10              # also memory over a recording of ten hours, minutes more
 
-Times are for the network alone on one thread, without decoding and spectrograms. The methods alternate, and the table
+Times are for the network alone on one thread, without decoding or spectrograms. The methods alternate, and the table
 shows the fastest and the median repetition. CPU time of the process is measured, so other programs have little effect.
 To use at most AVX2, set ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2.
 
-- direct: each convolution as torch's conv2d, normalised and then pooled, as the original is written.
+- direct: each convolution as torch's conv2d, normalised and then pooled, as in the original.
 - direct, one by one: the same, one patch at a time.
 - direct, pooled first: one patch at a time, pooled before being rectified and normalised.
 - unfolded: what raygenre does (`raygenre/pretrained/network.py`): matrix products over windows of frames.
 - FFT: the two wide kernels by two-dimensional FFTs, the rest unfolded.
 - bfloat16: unfolded, in bfloat16; only on processors with instructions for it.
 
-The reference's `CLIP/tags` are (patches, 50), `CLIP/max` and `CLIP/mean` (patches, 753): the features before the dense
-layer. Differences are also reported in standard deviations of the reference's values.
+In the reference, the shape of `CLIP/tags` is (patches, 50). The shape of `CLIP/max` and `CLIP/mean`, which are the
+features before the dense layer, is (patches, 753). Differences are also reported in standard deviations of the
+reference's values.
 """
 
 import json
@@ -106,7 +107,7 @@ def speed(network: MusicNetwork, repeats: int) -> Table:
 
 @torch.inference_mode()
 def evaluate(network: MusicNetwork, way: Way, patches: Tensor, *, together: int = 1) -> Tensor:
-    """Return the logits of patches, with the front end's convolutions computed in the given way."""
+    """Return the logits for patches, with the front end's convolutions computed in the given way."""
     features = []
     for part in patches.split(together):
         normalised = network.input(part.reshape(len(part), 1, -1)).view_as(part)
@@ -190,7 +191,7 @@ def agreement(pretrained: Pretrained, data: Path, reference: Path) -> Iterator[T
 
 
 class Fewer:
-    """Return how much the clips' tags change if only some evenly spaced patches are used."""
+    """Collects how much the clips' tags change if only some evenly spaced patches are used."""
 
     def __init__(self) -> None:
         self._changes: dict[int, list[tuple[float, int]]] = {count: [] for count in (5, 3)}
@@ -214,7 +215,7 @@ class Fewer:
 
 
 class Layer:
-    """Return the largest difference between a layer and its reference over all clips."""
+    """Finds the largest difference between a layer and its reference over all clips."""
 
     def __init__(self, name: str) -> None:
         self._name, self._clip = name, ""

@@ -1,4 +1,4 @@
-"""Benchmark of the samplers on a synthetic validation loss.
+"""Compares the samplers on a synthetic validation loss.
 
 The loss depends on three hyperparameters and is noisy; two trials run concurrently.
 

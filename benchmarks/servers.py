@@ -30,7 +30,7 @@ class Server:
 
     Attributes:
         command: command line with the placeholders {port}, {model}, {config} and {stock}, which `running` fills in.
-        direct: True to send requests directly to the port of Ray's replica.
+        direct: whether to send requests directly to a replica's port.
         probabilities: function that extracts the probabilities from a response's JSON.
         body: function that turns a file into a request body.
     """
@@ -120,7 +120,7 @@ def running(server: Server, work: Path, image: bytes) -> Iterator[tuple[int, int
         deadline = time.monotonic() + 120
         while True:
             if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"{server.name} does not start:\n{log.read_text()}")
+                raise RuntimeError(f"{server.name} did not start:\n{log.read_text()}")
             connection = http.client.HTTPConnection("127.0.0.1", direct_port if server.direct else port, timeout=30)
             with suppress(OSError, http.client.HTTPException), closing(connection):
                 connection.request("POST", server.path, server.body(image), {"Content-Type": server.content_type})
@@ -136,6 +136,6 @@ def running(server: Server, work: Path, image: bytes) -> Iterator[tuple[int, int
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        for pid, _ in started.items() & start_times(started).items():  # of servers that leave child processes running
+        for pid, _ in started.items() & start_times(started).items():  # that the server left running
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

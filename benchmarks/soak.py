@@ -40,7 +40,7 @@ from raygenre.model.network import GenreCNN, ModelConfig
 
 ONE_REPLICA = {"RAYGENRE_MAX_REPLICAS": "1"}  # a second replica would look like a leak
 CLIENTS = 32  # open connections
-SHARE = 0.8  # of the rate that it can sustain
+SHARE = 0.8  # of the rate that the endpoint can sustain
 SATURATING = 16  # clients
 SATURATED_REQUESTS = 1500
 INTERVAL = 5  # s
@@ -72,7 +72,7 @@ def main(
             if not rate:
                 capacity = sustained_rate(port, [*images, song])
                 rate = SHARE * capacity
-                console.print(f"it can sustain {capacity:.0f} requests per second, and is sent {rate:.0f}")
+                console.print(f"the endpoint can sustain {capacity:.0f} requests per second; sending {rate:.0f}")
             memory: dict[str, list[float]] = {role: [] for role in ROLES}
             ended = threading.Event()
 

@@ -3,9 +3,9 @@
 Run from the project's folder (2 minutes on 2 quiet cores):
     .venv/bin/python benchmarks/startup.py
 
-Each command runs in its own process, with a storage that contains a champion of the default width, and one 30 s clip.
-The first call of each command is not counted, because it reads libraries from disk. The table shows the fastest repeat.
-The exit status is 1 if a command takes longer than its limit, which applies to two quiet cores.
+Each command runs in its own process, with a storage folder that contains a champion of the default width, and with one
+30 s clip. The first call of each command is not counted, because it reads libraries from disk. The table shows the
+fastest repeat. The exit status is 1 if a command takes longer than its limit, which assumes two quiet cores.
 """
 
 import os
@@ -46,7 +46,7 @@ class Case:
     """A command, and its time limit.
 
     Attributes:
-        status: its exit status.
+        status: its expected exit status.
         ready: the text with which it reports that it is ready; if empty, the command is timed until it ends.
     """
 

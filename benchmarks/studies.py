@@ -1,14 +1,14 @@
-"""Trials per hour of submitted studies on one, two and three nodes, and the overhead of `submit`.
+"""Measures the trials per hour and the overhead of submitted studies on one to three nodes.
 
 Run, from the project's folder (15 minutes on 2 cores):
     python -m benchmarks.studies                        # 12 trials on one, two and three nodes
     python -m benchmarks.studies --trials 4 --epochs 2  # quick
 
-The nodes are processes of this machine with one CPU each, so a machine with fewer cores than nodes gains nothing from
+The nodes are processes on this machine with one CPU each, so a machine with fewer cores than nodes gains nothing from
 the additional nodes. The search trains the project's first network on 100 images of noise. The time for the trials is
 measured from the start of the first trial to the end of the last one, according to Optuna's storage. The local search
-also runs one trial at a time, on its own private cluster. Its time is measured from the start of the command to its
-end; for `submit`, until the study's state is "done".
+also runs one trial at a time, on its own private cluster. Its time is measured from the start to the end of the
+command; that of a submitted search ends when the study's state is "done".
 """
 
 import os
@@ -68,7 +68,7 @@ def main(
     console = Console()
     console.print(table)
     added = whole["submitted, 1 node"] - whole["local"]
-    console.print(f"on one node, the submitted search takes {added:+.1f} s compared with the local one")
+    console.print(f"submitted search on one node minus local search: {added:+.1f} s")
 
 
 def fill_folder(root: Path) -> Path:
@@ -107,13 +107,13 @@ def submit(options: list[str], storage: Path, uri: str) -> tuple[float, float]:
     while not (study := store.get(STUDY)).has_ended:
         time.sleep(0.2)
     if study.state != "done":
-        raise RuntimeError(f"the study has {study.state}: {study.error}")
+        raise RuntimeError(f"the study's state is {study.state}: {study.error}")
     store.close()
     return sent, time.monotonic() - started
 
 
 def call(*arguments: str) -> None:
-    """Run a command of raygenre.
+    """Run a raygenre command.
 
     Raises:
         RuntimeError: the command fails.

@@ -1,4 +1,4 @@
-"""Writes genres to songs of six formats, reads them with another library, and undoes the changes.
+"""Writes genres to songs in six formats, reads them with FFmpeg, and undoes the changes.
 
 Run from the project's folder (1 minute on 2 quiet cores):
     .venv/bin/python benchmarks/tagging.py
@@ -161,7 +161,7 @@ def main(
         list(undo(read_log(log)))
         taken = seconds_since(start)
         same = sum(path.read_bytes() == data for path, data in old.items())
-        table.add_row("taken back", f"{same} files identical", taken)
+        table.add_row("undone", f"{same} files identical", taken)
 
         log.unlink()
         start = time.perf_counter()
@@ -171,7 +171,7 @@ def main(
         table.add_row(f"written with {kills} kills", f"{same} with the genre", taken)
         list(undo(read_log(log)))
         left = {path: path.read_bytes() for path in folder.iterdir()}
-        table.add_row("taken back", f"{sum(left[path] == data for path, data in old.items())} files identical", "")
+        table.add_row("undone", f"{sum(left[path] == data for path, data in old.items())} files identical", "")
     Console().print(table)
     if left != old:
         raise typer.Exit(1)

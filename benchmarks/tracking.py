@@ -1,4 +1,4 @@
-"""Measures the cost of logging a search to MLflow, compared with Ray's own MLflowLoggerCallback.
+"""Compares the cost of logging a search to MLflow with that of Ray's MLflowLoggerCallback.
 
 Run from the project's folder (10 minutes on 2 cores, mostly for Ray's callback):
     .venv/bin/python -m benchmarks.tracking

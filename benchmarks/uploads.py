@@ -1,12 +1,12 @@
-"""Measures memory, time and the effect on other clients of large and slow uploads.
+"""Measures the memory and time of large and slow uploads, and their effect on other clients.
 
 Run from the project's folder (7 minutes):
     python -m benchmarks.uploads                       # WAVs of 300 MB, a gzip bomb, a body at 25 kB/s for 5 minutes
     python -m benchmarks.uploads --slow-seconds 30     # a shorter test
 
-Eight clients send a 28-minute WAV file at the same time, while another client sends an image every half second. Memory
-is the peak resident memory, measured every 0.1 s, minus the resident memory before the uploads. The exit status is 1 if
-a request gets an unexpected status or the replica grows by 100 MB or more.
+Eight clients send a 28-minute WAV file at the same time, while another client sends an image every half second. The
+table shows the peak resident memory, measured every 0.1 s, minus the resident memory before the uploads. The exit
+status is 1 if a request gets an unexpected status or the replica's memory grows by 100 MB or more.
 """
 
 import gzip
@@ -180,7 +180,7 @@ def together(port: int, path: Path, clients: int) -> list[int]:
 
 
 def slowly(port: int, song: bytes, rate: float, seconds: float) -> list[int]:
-    """Send a song, repeated to last for some time, at a constant rate; return the status in a list."""
+    """Send a song, repeated to fill the given time, at a constant rate; return the status in a list."""
     body = (song * (1 + int(rate * seconds) // len(song)))[: int(rate * seconds)]
     step = int(rate // 2)
 

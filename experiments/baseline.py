@@ -3,9 +3,9 @@
 Run, from the project's folder (150 epochs with each of three seeds; an interrupted command resumes):
     python experiments/baseline.py --data PATH
 
-The protocol: 800 training and 199 test images drawn at random, with copies of some recordings in both sets; 5 % of the
-training images for validation; NAdam with learning-rate decay for 150 epochs; no augmentation. The author's network
-classified 70.85 % of the test images correctly.
+The protocol draws 800 training and 199 test images at random, so both sets contain copies of some recordings. It uses
+5 % of the training images for validation, and trains for 150 epochs with NAdam and learning-rate decay, without
+augmentation. The author's network classified 70.85 % of the test images correctly.
 """
 
 import statistics

@@ -1,4 +1,4 @@
-"""Measure the accuracies in docs/results.md, and write the table there.
+"""Measure the accuracies in docs/results.md, and write them to the table there.
 
 Run, from the project's folder (an interrupted command resumes after the last saved epoch):
     python experiments/results.py --data PATH --lists PATH --list       # list the rows and whether each is measured
@@ -51,7 +51,7 @@ def main(
             CURVES.write_bytes(curves)
         return
     if not (data and lists):
-        fail("give the dataset with --data and the lists of the filtered split with --lists")
+        fail("pass the dataset with --data and the lists of the filtered split with --lists")
     place = resolve(storage, None)
     files = results.Files(data, lists, place.root / "measurements", place.cache)
     command = f"python experiments/results.py --data PATH --lists PATH {' '.join(row.name for row in rows)}"

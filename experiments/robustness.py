@@ -33,7 +33,7 @@ def main(
     """Measure how robust a classifier is to encodings, sample rates, loudness and shifts."""
     paths = scan(data).audio
     if not paths:
-        fail(f"there is no audio file in {data}; give a folder of songs with --data")
+        fail(f"{data} contains no audio file; pass a folder of songs with --data")
     try:
         fetched = versions.fetch(resolve(storage, tracking_uri), model or versions.CHAMPION_URI)
     except (RaygenreError, ValueError, OSError) as error:

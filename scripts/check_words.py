@@ -4,7 +4,7 @@ Run, from the project's folder:
     python3 scripts/check_words.py                # all checked folders
     python3 scripts/check_words.py serve docs     # these files and folders
 
-Prints each occurrence and its replacement on one line, and exits with status 1 if there are any.
+Prints each occurrence and its replacement on one line, and exits with status 1 if it finds any.
 """
 
 import re

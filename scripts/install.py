@@ -1,4 +1,4 @@
-"""Install raygenre into .venv in editable mode, with the versions of constraints.txt.
+"""Install raygenre into .venv in editable mode, with the versions from constraints.txt.
 
 Run from any folder, with the Python version that .venv should use:
     python3 scripts/install.py             # dependencies of searches and the endpoint

@@ -88,7 +88,7 @@ def build_application(settings: Settings) -> Application:
     check_model(storage, settings)
     if settings.jobs:
         JobStore(database_url(settings), keep_seconds=settings.keep_jobs_seconds).close()  # checks the URL
-    # Replicas may have a different environment, so they are passed the settings, but only hashes of the API keys.
+    # Replicas may have a different environment, so they receive the settings, but only hashes of the API keys.
     replica_settings = settings.model_copy(
         update={"api_keys": SecretStr(""), "storage": str(storage), "tracking_uri": storage.tracking_uri}
         | {"pretrained_folder": (settings.pretrained_folder or store.default_folder()).absolute()}

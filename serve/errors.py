@@ -17,7 +17,7 @@ class RefusalError(RaygenreError):
         status: HTTP status.
         detail: message that tells the client what is wrong with the request.
         headers: additional headers of the response.
-        errors: the errors of all files, if the request is a form of several files.
+        errors: the errors of all files, if the request is a form with several files.
     """
 
     def __init__(

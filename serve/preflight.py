@@ -53,7 +53,7 @@ def check_model(storage: Storage, settings: Settings) -> bool:
     """Check that there is something to serve.
 
     Returns:
-        whether a model is available; otherwise, only the pretrained network is, which provides tags until the registry
+        True if a model is available; False if only the pretrained network is, which predicts tags until the registry
         has a champion.
 
     Raises:

@@ -39,7 +39,7 @@ class Reading:
     async def parts(self) -> AsyncIterator[tuple[Song, Prediction]]:
         """Yield each part of the song with the prediction of the preferred model that has not failed.
 
-        Iteration stops at the end of the song, or where the file becomes unusable or all models have failed.
+        Iteration stops at the end of the song, or earlier if the file turns out to be unusable or all models fail.
         """
         while classified := await self._classified.get():
             yield classified
@@ -111,7 +111,7 @@ class _Classification:
             return self._error
         try:
             rows = await self._tasks[len(self._rows)]
-        except Exception as error:  # noqa: BLE001 (the other model may have an answer)
+        except Exception as error:  # noqa: BLE001 (the other model may succeed)
             self._error = error
             return error
         self._rows.append(rows)

@@ -49,7 +49,7 @@ def run(settings: Settings, host: str, port: int, *, on_ready: Callable[[], None
         for number in _SIGNALS:  # a second Ctrl-C must not leave processes behind
             signal.signal(number, signal.SIG_IGN)
         if is_running:
-            serve.delete(_NAME)  # replicas finish their requests; `serve.shutdown` would print errors about its own end
+            serve.delete(_NAME)  # replicas finish their requests; `serve.shutdown` would print shutdown errors
         ray.shutdown()
         for number, handler in zip(_SIGNALS, handlers, strict=True):
             signal.signal(number, handler)

@@ -84,7 +84,7 @@ class Service:
         Raises:
             RefusalError: 429 if too many predictions are in progress, 404 if the version is not being served.
         """
-        # Once per request, so that one model answers all files in a form.
+        # Chosen once per request, so that the same model classifies all files in a form.
         champion, challenger = self.choose(deadline, version)
         with self.predictions.slot():
             work = [self._predict(file, champion, challenger, request_id, deadline) for file in files]
@@ -190,11 +190,11 @@ class Service:
         first: Prediction | BaseException,
         second: Prediction | BaseException,
     ) -> tuple[LiveModel, Prediction]:
-        """Return the model that answers and its prediction; count whether the models agree.
+        """Return the model that answers and its prediction; record whether the models agree.
 
         Args:
             first: the challenger's prediction, or its error.
-            second: the champion's.
+            second: the champion's prediction, or its error.
 
         Raises:
             Exception: the champion's error, if both models failed.
@@ -241,7 +241,7 @@ async def outcomes_until(deadline: Deadline, work: Sequence[Coroutine[Any, Any, 
 
 
 async def _outcome(work: Coroutine[Any, Any, T]) -> T | RefusalError:
-    """Await an answer; return its refusal instead of raising it, so that it does not affect the other files."""
+    """Await an answer; return a refusal instead of raising it, so that it does not affect the other files."""
     try:
         return await work
     except RefusalError as error:

@@ -103,7 +103,7 @@ class Stream:
                 async for part, prediction in reading.parts():
                     has_pictures = self._pictures and reading.kind.name == "levels"
                     for window, levels in zip(windows_of(part, prediction), part.windows, strict=bool(part.times)):
-                        if window.number > last:  # not sent before the challenger's failure
+                        if window.number > last:  # not already sent before the challenger failed
                             self._pieces.put_nowait((window, levels if has_pictures else None))
                             last = window.number
                 if not reading.has_failed:
@@ -113,7 +113,7 @@ class Stream:
             await asyncio.gather(*(reading.close() for reading in readings))
 
     async def _whole(self, champion: LiveModel, challenger: LiveModel | None, readings: list[Reading]) -> Answer:
-        """Wait for the rest of the work, and return the whole answer. The champion is in the last reading."""
+        """Wait for the rest of the work, and return the whole answer. The last reading includes the champion."""
         first, last = readings[0], readings[-1]
         song = await last.song
         if challenger is None or await first.is_refused():  # only the champion can use the file

@@ -65,7 +65,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Add the marks `integration` and `unit`, and group tests by the fixture that they share, or else by file.
+    """Add the marks `integration` and `unit`, and group tests by the fixture that they share, otherwise by file.
 
     Workers take the groups in the order of the tests, so the tests are sorted to start the longest groups first.
     """

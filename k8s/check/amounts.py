@@ -13,7 +13,7 @@ UNITS = _BINARY | _DECIMAL | {"m": Decimal("0.001")}
 
 
 def problems(resources: list[Resource]) -> Iterator[str]:
-    """Yield invalid quantities, requests above their limits, and fractions of whole devices."""
+    """Yield invalid quantities, requests above their limits, and fractions of indivisible devices."""
     for pod in pods(resources):
         for container in pod.containers:
             where = f"{pod.where}, container {container['name']}"
@@ -32,7 +32,7 @@ def _compared(resources: dict[str, Any]) -> Iterator[str]:
         least, most = amounts.get("requests"), amounts.get("limits")
         if "/" in what:  # devices such as GPUs are indivisible, and their requests must equal their limits
             if any(number != number.to_integral_value() for number in amounts.values()):
-                yield f"resources: {what} comes in whole numbers, not {' or '.join(map(str, texts.values()))}"
+                yield f"resources: {what} must be a whole number, not {' or '.join(map(str, texts.values()))}"
             elif most is None or least not in (None, most):
                 yield f"resources: requests and limits of {what} must be equal"
         elif least is not None and most is not None and least > most:
@@ -43,7 +43,7 @@ def amount(given: object) -> Decimal:
     """Return a Kubernetes quantity as a number, for example 0.2 for `200m`.
 
     Raises:
-        ValueError: it is not a quantity.
+        ValueError: the text is not a quantity.
     """
     text = str(given)
     unit = next((unit for unit in UNITS if text.endswith(unit)), "")

@@ -13,10 +13,10 @@ PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 AMOUNTS = ("cpu", "memory", "ephemeral-storage")
 RAY_CLUSTER = "ray.io/cluster"
 _GENERATIONS = {"Deployment": "pod-template-hash", "StatefulSet": "controller-revision-hash"}
-"""Labels that distinguish an upgrade's new pods from those they replace."""
+"""Labels that distinguish an upgrade's new pods from the pods that they replace."""
 UPLOAD_SECONDS, LONGEST_ANSWER = 3600.0, 210.0
-"""Time limits of the endpoint in s: for a body, and for answering the longest audio with pretrained features. They are
-not imported from `serve.admission.limits`, because that would need more packages than this check has."""
+"""Time limits of the endpoint in s: for receiving a body, and for answering the longest audio with pretrained features.
+They are not imported from `serve.admission.limits`, because that would need more packages than this check installs."""
 READY = "/readyz"
 """A path that returns 200 once a replica has a model."""
 
@@ -111,7 +111,7 @@ def _budget(spec: dict[str, Any], found: list[Pod]) -> Iterator[str]:
         yield "its selector matches no pod"
     for pod in chosen:
         if pod.role and not isinstance(spec.get("minAvailable"), int):
-            yield f"{pod.where}: a RayCluster has no scale subresource; give minAvailable as a number"
+            yield f"{pod.where}: a RayCluster has no scale subresource; set minAvailable to a number"
             continue
         if pod.role == WORKER:
             groups = pod.owner["spec"].get("rayClusterConfig", {}).get("workerGroupSpecs", [])

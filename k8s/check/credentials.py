@@ -29,4 +29,4 @@ def _of_pod(pod: Pod) -> Iterator[str]:
         variable = reference.field.rpartition("[")[2].removesuffix("]")
         meant = outside.VARIABLES.get(variable)
         if meant and meant != (reference.name, reference.key):
-            yield f"{reference.start}: it takes {reference.key} of {reference.name}; use {meant[1]} of {meant[0]}"
+            yield f"{reference.start}: it reads {reference.key} of {reference.name}; use {meant[1]} of {meant[0]}"

@@ -16,7 +16,7 @@ from k8s.check.rendering import Resource
 from k8s.check.versions import OURS
 
 WITH_CUDA = "-cuda"
-"""Tag suffix of our images whose PyTorch has CUDA."""
+"""Tag suffix of our images in which PyTorch supports CUDA."""
 
 _RESERVED = {
     "RayJob": {"CPUS_PER_TRIAL": "CPUs", "GPUS_PER_TRIAL": "GPUs"},
@@ -86,15 +86,15 @@ def _reserved(pod: Pod, resources: list[Resource]) -> Iterator[str]:
         try:
             number = Decimal(value or _DEFAULTS[what])
         except InvalidOperation:
-            yield f"{start}: {value!r} is not a number; give a number of {what}"
+            yield f"{start}: {value!r} is not a number; set a number of {what}"
             continue
         group = pod.group["groupName"]
         if number > most[what]:
             yield (
-                f"{start}: {number:f} {what} are more than the {most[what]:f} of a worker of the group {group}, so "
+                f"{start}: {number:f} {what} are more than the {most[what]:f} of a worker in the group {group}, so "
                 f"nothing would start; lower it, or raise the worker's resources"
             )
         elif number > 1 and number != number.to_integral_value() and what == "GPUs":
-            yield f"{start}: {number:f} GPUs: Ray takes only whole numbers above 1; use {number:.0f}"
+            yield f"{start}: {number:f} GPUs: Ray accepts only whole numbers above 1; use {number:.0f}"
         elif what == "GPUs" and most[what] and not number:
             yield f"{start}: {variable} is 0, so the GPU of the group {group} is never used; set it to 1 or a fraction"

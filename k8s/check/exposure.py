@@ -1,6 +1,6 @@
 """Checks external routes, exposed ports that accept code, and accounts with all permissions.
 
-Ray's dashboard, its client port and its GCS accept jobs without authentication. A head's service has all three ports.
+Ray's dashboard, its client port and its GCS accept jobs without authentication. A head's service exposes all three.
 """
 
 from collections.abc import Iterator

@@ -23,7 +23,7 @@ _URL = re.compile(r"[a-z][a-z0-9+.-]*:")
 
 
 def problems(resources: list[Resource]) -> Iterator[str]:
-    """Yield settings whose folder is on no volume, or on a volume that is read-only or starts empty in every pod."""
+    """Yield settings whose folder is not on a volume, or is on one that is read-only or starts empty in every pod."""
     found: dict[str, str] = {}  # pods share settings, but each setting is reported only once
     for pod in pods(resources):
         given = environment(pod, resources)
@@ -47,7 +47,7 @@ def _mounted(pod: Pod, called: str, path: PurePosixPath) -> Iterator[str]:
     over = [place for place in mounts if path.is_relative_to(place)]
     if not over:
         places = ", ".join(sorted(map(str, mounts)))
-        yield f"{path} is on no volume of {pod.where}; use a folder below one of {places}"
+        yield f"{path} is not on a volume of {pod.where}; use a folder below one of {places}"
         return
     mount = mounts[max(over, key=lambda place: len(place.parts))]
     [volume] = [one for one in pod.spec.get("volumes", []) if one["name"] == mount["name"]] or [{}]

@@ -25,6 +25,7 @@ def problems(resources: list[Resource]) -> Iterator[str]:
             if (given := pod.labels.get(label)) != meant:
                 start = at(pod.owner, f"{pod.template}.metadata.labels[{label}]")
                 lines.append(
-                    f"{start}: it is {given or 'missing'}, but {kind} has {meant}; policies select by it: use {meant}"
+                    f"{start}: it is {given or 'missing'}, but {kind} has {meant}; "
+                    f"policies select pods by this label: use {meant}"
                 )
     yield from dict.fromkeys(lines)

@@ -25,7 +25,7 @@ def problems(resources: list[Resource]) -> Iterator[str]:
         params = _group(pod.owner, pod.where).get("rayStartParams") or {}
         room = _room(pod.spec)
         if _PARAM not in params:
-            yield f"{pod.where}: rayStartParams lack {_PARAM}; Ray would take 30 % of the memory, or the disk"
+            yield f"{pod.where}: rayStartParams lack {_PARAM}; Ray would reserve 30 % of the memory, or use the disk"
         elif room is None:
             yield f"{pod.where}: {_FOLDER} is not a memory volume with a sizeLimit"
         elif int(params[_PARAM]) > SHARE * room:

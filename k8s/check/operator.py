@@ -31,7 +31,7 @@ def problems(resources: list[Resource]) -> Iterator[str]:
         if resource["kind"] in ("RayJob", "RayService") and (cluster.get("authOptions") or {}).get(
             "enableK8sTokenAuth"
         ):
-            found.append(f"a {resource['kind']} cannot use Kubernetes tokens; give authOptions.secretName")
+            found.append(f"a {resource['kind']} cannot use Kubernetes tokens; set authOptions.secretName")
         if resource["kind"] == "RayJob":
             found += _job(resource["spec"], cluster)
             yield from _deadlines(resource)
@@ -79,7 +79,7 @@ def _tokens(cluster: dict[str, Any]) -> Iterator[str]:
     if version < TOKENS_SINCE:
         yield f"tokens need a rayVersion of 2.52 or newer, not {cluster.get('rayVersion') or 'none'}"
     if not options.get("secretName") and not options.get("enableK8sTokenAuth"):
-        yield "authOptions names no secretName"
+        yield "authOptions.secretName is not set"
 
 
 def _memory(cluster: dict[str, Any]) -> Iterator[str]:
@@ -136,8 +136,8 @@ def _deadlines(resource: Resource) -> Iterator[str]:
     whole, waiting = spec.get("activeDeadlineSeconds"), spec.get("preRunningDeadlineSeconds")
     if whole and waiting and whole <= waiting:
         yield (
-            f"{at(resource, 'spec.activeDeadlineSeconds')}: {whole} s are over before preRunningDeadlineSeconds, "
-            f"{waiting} s; raise it, so that a search that waited for its nodes has time to run"
+            f"{at(resource, 'spec.activeDeadlineSeconds')}: {whole} s is not longer than preRunningDeadlineSeconds, "
+            f"{waiting} s; raise it, so that a search that waited for its nodes still has time to run"
         )
 
 

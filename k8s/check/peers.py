@@ -11,7 +11,7 @@ NAMESPACE = "kubernetes.io/metadata.name"
 
 @dataclass(frozen=True)
 class Peer:
-    """A pod in a different namespace, or an address that is not a pod's.
+    """A pod in a different namespace, or an address that does not belong to a pod.
 
     Attributes:
         where: name to use in messages.
@@ -30,7 +30,7 @@ OPERATOR = Peer("the operator", {NAMESPACE: "kuberay-system"}, {"app.kubernetes.
 NAMES = Peer("the cluster's DNS", {NAMESPACE: "kube-system"}, {"k8s-app": "kube-dns"})
 NODE_NAMES = Peer("the node's DNS cache", None, {}, "169.254.20.10")
 METADATA = Peer("the node's metadata", None, {}, "169.254.169.254")
-STRANGER = Peer("a pod of another namespace", {NAMESPACE: "stranger"}, {"app": "stranger"})
+STRANGER = Peer("a pod in another namespace", {NAMESPACE: "stranger"}, {"app": "stranger"})
 CLIENT = Peer("a client's pod", {NAMESPACE: "client", "raygenre/clients": "true"}, {"app": "client"})
 OUTSIDE = Peer("an address outside", None, {}, "203.0.113.10")  # reserved for documentation
 PROMETHEUS = Peer("Prometheus", {NAMESPACE: "monitoring"}, {"app.kubernetes.io/name": "prometheus"})

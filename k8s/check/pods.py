@@ -27,7 +27,7 @@ _PORTS = (  # rayStartParams that set a port on which a node listens
     "metrics-export-port",
 )
 _SERVE_PORTS = {HEAD: (8500, 8500), WORKER: (30_000, 31_000)}
-"""Ray's default ports behind HAProxy: for the proxy that holds requests without a replica, and for the replicas."""
+"""Ray's default ports behind HAProxy: for the proxy that holds requests while no replica runs, and for the replicas."""
 _OPTIONS = ("image", "imagePullPolicy", "env", "envFrom", "resources", "securityContext", "volumeMounts")
 """The fields of autoscalerOptions that the operator copies to the autoscaler's container."""
 _INHERITED = ("image", "imagePullPolicy", "env", "envFrom", "securityContext", "volumeMounts")

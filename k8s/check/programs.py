@@ -105,7 +105,7 @@ def _port(container: dict[str, Any]) -> Iterator[str]:
     ports = [str(one["containerPort"]) for one in container.get("ports", [])]
     for given in _options(container, _PORT):
         if given not in ports:
-            yield f"{_PORT} {given} is none of the container's ports, {', '.join(ports) or 'none'}; make them equal"
+            yield f"{_PORT} {given} is not one of the container's ports, {', '.join(ports) or 'none'}; make them equal"
 
 
 def _hosts(pod: Pod, container: dict[str, Any], resources: list[Resource]) -> Iterator[str]:
@@ -118,7 +118,7 @@ def _hosts(pod: Pod, container: dict[str, Any], resources: list[Resource]) -> It
             if not selector or not selector.items() <= pod.labels.items():
                 continue
             if not any(fnmatch(f"{called}:{port}", one.strip()) for one in allowed.split(",")):
-                yield f"{_HOSTS} lacks {called}:{port}, the address that clients use, which would get 403; add it"
+                yield f"{_HOSTS} lacks {called}:{port}, the address that clients use, so they would get 403; add it"
 
 
 def _options(container: dict[str, Any], option: str) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """Checks that quotas, limits and queues have room for all pods, and allow no extra services.
 
 A LoadBalancer service counts as one load balancer plus one node port for each of its ports. Istio's service has two
-ports, because Istio adds one.
+ports, because Istio adds one to the Gateway's.
 """
 
 from collections.abc import Iterator

@@ -71,7 +71,7 @@ def _queued(queue: Resource, there: dict[tuple[str, str], Resource]) -> Iterator
 
 @dataclass(frozen=True)
 class Reference:
-    """A reference of a pod to an object.
+    """A pod's reference to an object.
 
     Attributes:
         kind: kind of the object.

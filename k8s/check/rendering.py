@@ -1,4 +1,4 @@
-"""Renders overlays with kustomize, each with its loader and search, and with components."""
+"""Renders overlays with kustomize, each with its loader, its search and optional components."""
 
 import json
 import os
@@ -17,7 +17,7 @@ OVERLAYS = ROOT / "k8s" / "overlays"
 COMPONENTS = ROOT / "k8s" / "components"
 WARNING = "Warning: "
 OLDEST = (1, 30)
-"""The oldest supported version of kubectl; its kustomize supports components the way they are used here."""
+"""The oldest supported version of kubectl; its kustomize supports components as they are used here."""
 
 Resource = dict[str, Any]
 

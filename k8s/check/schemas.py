@@ -57,11 +57,11 @@ def read_crds(folder: Path) -> Schemas:
     """Read the schemas of CustomResourceDefinitions, and make them reject unknown fields.
 
     Raises:
-        FileNotFoundError: the folder has no CustomResourceDefinition.
+        FileNotFoundError: the folder contains no CustomResourceDefinition.
     """
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for path in sorted(folder.glob("*.yaml")):
-        crd = yaml.load(path.read_text(), Loader=yaml.CSafeLoader)  # faster; the CRDs are several megabytes
+        crd = yaml.load(path.read_text(), Loader=yaml.CSafeLoader)  # faster, because the CRDs total several MB
         for version in crd["spec"]["versions"]:
             key = (f"{crd['spec']['group']}/{version['name']}", crd["spec"]["names"]["kind"])
             schema = _closed(version["schema"]["openAPIV3Schema"])

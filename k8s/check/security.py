@@ -1,4 +1,4 @@
-"""Checks pods against `restricted` and for mounted tokens, and manifests for secrets.
+"""Checks pods against the `restricted` profile, and finds mounted tokens and inline secrets.
 
 Containers that the operator adds must satisfy the profile as well; see pod_security.py.
 """

@@ -1,6 +1,6 @@
 """Checks the names of settings, and that the endpoint has as many replicas as its workers can run.
 
-The endpoint's settings are read from the source of `serve`, because importing it requires PyTorch and MLflow.
+The endpoint's settings are read from the source code of `serve`, because importing it requires PyTorch and MLflow.
 """
 
 import ast
@@ -75,7 +75,7 @@ def _replicas(resource: Resource, resources: list[Resource]) -> Iterator[str]:
         if setting and setting.value != str(number):
             place = workers[0].template.removesuffix(".template")
             yield (
-                f"{setting.start}: {setting.value} is not the {number} that {field} of the workers has room for; "
+                f"{setting.start}: {setting.value} is not {number}, the replicas that fit on {field} workers; "
                 f"change it or {at(resource, f'{place}.{field}')}"
             )
 

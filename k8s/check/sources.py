@@ -14,7 +14,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 FILES = "raygenre/files"
-"""Annotation of rendered objects: a JSON list with the file of the object, then the kustomizations that it passed."""
+"""Annotation of rendered objects: a JSON list of the object's file and the kustomizations that it passed through."""
 
 _ORIGIN, _PASSED = "config.kubernetes.io/origin", "alpha.config.kubernetes.io/transformations"
 _KEY = re.compile(r"\[([^]]+)\]|([^.[\]]+)")
@@ -37,7 +37,7 @@ def annotate(resource: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def bare(resource: dict[str, Any]) -> dict[str, Any]:
-    """Return an object as kustomize prints it without `FILES`."""
+    """Return an object as kustomize prints it, without the annotation `FILES`."""
     metadata = dict(resource["metadata"])
     annotations = {key: value for key, value in metadata.pop("annotations", {}).items() if key != FILES}
     return {**resource, "metadata": {**metadata, **({"annotations": annotations} if annotations else {})}}

@@ -17,7 +17,7 @@ SEARCHES = "raygenre/searches"
 """Annotation of a ResourceQuota: the number of concurrent full-size searches that it has room for."""
 
 Sums = dict[str, Decimal]
-"""Amounts by the names that a ResourceQuota gives them, for example `requests.cpu` in CPUs and `limits.memory` in B."""
+"""Amounts by their names in a ResourceQuota, for example `requests.cpu` in CPUs and `limits.memory` in B."""
 
 GPU = "requests.nvidia.com/gpu"
 _COLUMNS = {

@@ -29,9 +29,9 @@ from raygenre.audio.readable import readable
 SAMPLE_RATE = 22_050  # Hz
 RATES = range(1_000, 768_001)  # Hz
 
-_AUDIBLE = 1e-4  # minimum peak of a track that is not silent: −80 dB of full scale
+_AUDIBLE = 1e-4  # peak above which a track counts as audible: −80 dB relative to full scale
 _BLOCK = 1 << 18  # samples resampled at a time
-# A non-seekable stream is held in memory up to the first size, on disk up to the second, and otherwise rejected.
+# A non-seekable stream is held in memory up to the first size and on disk up to the second; a larger one is rejected.
 _MAX_IN_MEMORY, _MAX_COPIED = 1 << 25, 1 << 32  # bytes
 
 
@@ -50,7 +50,8 @@ def blocks(
         source: path, bytes or binary stream. A stream is read from its beginning if it is seekable, otherwise from its
             current position. Streams are left open.
         rate: sample rate of the result in Hz.
-        longest_seconds: maximum duration in s. Decoding stops and the file is rejected once it exceeds this limit.
+        longest_seconds: maximum duration in s. Decoding stops and the file is rejected once the audio exceeds this
+            limit.
         on_packet: function to call before each packet is decoded. Any exception that it raises, except OSError and
             ValueError, stops decoding and propagates.
 

@@ -1,6 +1,6 @@
 """Decode audio files to mono samples at 22 050 Hz, and cut songs into windows.
 
-GTZAN's images were computed from samples in this format. `raygenre.audio.blocks` decodes them.
+GTZAN's images were computed from samples in this format. `raygenre.audio.blocks` does the decoding.
 
 Conventions: samples are mono float32 in [−1, 1] at 22 050 Hz.
 """
@@ -42,7 +42,7 @@ MIN_LENGTH = 3 * SAMPLE_RATE  # samples
 LONGEST_SECONDS = 1800.0  # s; longest song that is kept in memory as a whole
 SILENT_MESSAGE = "the song is silent from beginning to end"  # used if all levels are 0
 
-_MAX_HELD = 600  # s; most samples that `decode_section` keeps in memory
+_MAX_HELD = 600  # s; maximum duration of the samples that `decode_section` keeps in memory
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Window:
     Attributes:
         start: start time in s from the beginning of the song.
         end: end time in s from the beginning of the song.
-        samples: float32 (N,), 30 s to 31 s long; a shorter song is repeated to 30 s.
+        samples: float32 (N,), 30 s to 31 s long; a shorter song is repeated to fill 30 s.
     """
 
     start: float
@@ -71,7 +71,8 @@ def decode(
     Args:
         source: path, bytes or binary stream. A stream is read from its beginning if it is seekable, otherwise from its
             current position. Streams are left open.
-        longest_seconds: maximum duration in s. Decoding stops and the file is rejected once it exceeds this limit.
+        longest_seconds: maximum duration in s. Decoding stops and the file is rejected once the audio exceeds this
+            limit.
         on_packet: function to call before each packet is decoded. Any exception that it raises, except OSError and
             ValueError, stops decoding and propagates.
 
@@ -196,11 +197,11 @@ def decode_section(
 
     Args:
         rate: sample rate in Hz.
-        single: maximum number of samples of a short song.
-        section: number of samples of the section, at most `single`.
+        single: maximum length of a short song, in samples.
+        section: length of the section, in samples; at most `single`.
 
     Returns:
-        the position of the first sample in the song, which is 0 only for a short song, and the samples, float32 (N,).
+        the position of the first returned sample in the song (0 only for a short song), and the samples, float32 (N,).
 
     Raises:
         AudioError, OSError: as for `decode`.

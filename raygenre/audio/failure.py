@@ -8,7 +8,7 @@ import av
 
 _COPY = "copy it again from its source"
 _CONVERT = "convert it to FLAC or MP3"
-_MAX_BOXES = 1000  # maximum number of boxes of an MP4 file to search for its index; most have about five
+_MAX_BOXES = 1000  # maximum number of boxes of an MP4 file to search for its index; most files have about five
 
 
 def failure_reason(stream: IO[bytes], name: str, error: Exception) -> str:

@@ -1,11 +1,11 @@
 """The audio formats that are supported, and detection of a file's type from its content.
 
 The commands and the endpoint determine a file's type from its first bytes, never from its name or content type.
-Suffixes are used only to select the files of a folder.
+Suffixes are used only to select files in a folder.
 
 FFmpeg may use only the demuxers listed here. None of them opens another file or a socket: playlists (hls, concat,
 dash), session descriptions (sdp, rtsp) and image sequences are excluded, references from QuickTime files to other files
-are off by default, and AVI opens only subtitles within the file. Formats in which further tracks may be found while the
+are off by default, and AVI opens only subtitles within the file. Formats in which further tracks may appear while the
 file is being read (MPEG transport and program streams, FLV) are left out, because PyAV then reads beyond its list of
 tracks.
 """
@@ -20,7 +20,7 @@ from raygenre.audio.frames import find_frames
 
 Kind = Literal["png", "audio"]
 
-HEAD_BYTES = 1 << 17  # bytes to pass to `detect`, and maximum size of junk that is skipped before the first frame
+HEAD_BYTES = 1 << 17  # bytes to pass to `detect`; also the maximum size of junk that is skipped before the first frame
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -32,7 +32,7 @@ class AudioFormat:
         name: name for messages and documents.
         demuxers: FFmpeg's names, separated by commas.
         suffixes: suffixes of such files, separated by spaces.
-        signatures: alternatives, each a sequence of (offset, bytes) that must all match.
+        signatures: alternatives, each a sequence of (offset, bytes) pairs that must all match.
     """
 
     name: str
@@ -123,7 +123,7 @@ _OTHERS = (
     (0, b"ffconcat", "a playlist", ""),
     (0, b"version https://git-lfs", "a Git LFS pointer file", "run `git lfs pull`"),
 )
-_TRANSPORT_PACKETS = ((0, 188), (4, 192))  # index of the first sync byte, and bytes to the next
+_TRANSPORT_PACKETS = ((0, 188), (4, 192))  # index of the first sync byte, and distance to the next in bytes
 _WEB_PAGE = re.compile(rb"\s*<(!doctype html|html|head)\b", re.IGNORECASE)
 
 
@@ -149,7 +149,7 @@ def format_list() -> str:
 
 
 def detect(head: bytes) -> Kind:
-    """Return whether a file is a PNG or audio.
+    """Return the kind of a file: `png` or `audio`.
 
     Args:
         head: the file's first `HEAD_BYTES` bytes, or the whole file if it is shorter.

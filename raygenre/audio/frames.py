@@ -1,6 +1,6 @@
 """Find the first frame of MPEG audio or ADTS, which have no header before the audio.
 
-MPEG audio is MP3, MP2 and MP1; ADTS is AAC.
+MPEG audio comprises MP3, MP2 and MP1; ADTS contains AAC.
 
 Such files often begin with something else: the text of a web radio's response, zeros, or the end of a truncated frame.
 Each frame states its length, so a real frame is followed by another.
@@ -8,7 +8,7 @@ Each frame states its length, so a real frame is followed by another.
 
 import re
 
-CHAIN = 3  # consecutive frames that must be found
+CHAIN = 3  # number of consecutive frames that must be found
 # An 11-bit sync word, then a valid version, layer, bit rate and sample rate; or 12 bits and layer 0 for ADTS.
 _MPEG = rb"[\xe2-\xe7\xf2-\xf7\xfa-\xff][\x10-\xef]"
 _ADTS = rb"[\xf0\xf1\xf8\xf9]"
@@ -20,7 +20,7 @@ _RATES_1 = (tuple(range(32, 449, 32)),
 _RATES_2 = ((32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
             (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
             (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160))  # fmt: skip
-_SAMPLE_RATES = (44_100, 48_000, 32_000)  # Hz, of MPEG 1; halved for MPEG 2 and quartered for 2.5
+_SAMPLE_RATES = (44_100, 48_000, 32_000)  # Hz, for MPEG 1; halved for MPEG 2 and quartered for MPEG 2.5
 
 
 def find_frames(data: bytes, *, is_whole: bool) -> tuple[str, int] | None:
@@ -47,7 +47,7 @@ def find_frames(data: bytes, *, is_whole: bool) -> tuple[str, int] | None:
 
 
 def _frame(data: bytes, position: int) -> tuple[tuple[int, int], int]:
-    """Return the header fields that all frames of a stream share, and the frame's length in bytes (0: no frame)."""
+    """Return the header fields that all frames of a stream share, and the frame's length in bytes (0 if invalid)."""
     header = data[position : position + 6].ljust(6, b"\0")
     if header[0] != 0xFF or header[1] & 0xE0 != 0xE0:
         return (0, 0), 0

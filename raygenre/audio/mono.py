@@ -13,7 +13,7 @@ CONVERT = "convert it to FLAC or MP3, or copy it again from its source"
 
 # Full-scale and zero values of FFmpeg's integer samples; its float samples are already within [−1, 1].
 _SCALES = {"uint8": (128.0, 128.0), "int16": (32_768.0, 0.0), "int32": (2_147_483_648.0, 0.0)}
-_TOGETHER = 1 << 14  # samples mixed at a time; their memory stays in the cache
+_TOGETHER = 1 << 14  # samples mixed at a time; few enough to stay in the CPU's cache
 
 
 def mono(frame: av.AudioFrame) -> NDArray[np.float32]:
@@ -24,7 +24,7 @@ def mono(frame: av.AudioFrame) -> NDArray[np.float32]:
 
 
 class Mixer:
-    """Mixes decoded frames down to mono, many at a time: a frame is so short that numpy's overhead would dominate.
+    """Mixes decoded frames down to mono, many at a time, because numpy's overhead would dominate for single frames.
 
     Attributes:
         samples: number of samples that have been added since the last `take`.

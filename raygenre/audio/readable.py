@@ -55,7 +55,7 @@ class _View(io.RawIOBase):
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
         if base + offset < 0:
-            raise OSError("cannot seek to before the start")
+            raise OSError("cannot seek before the start")
         self._position = base + offset
         return self._position
 

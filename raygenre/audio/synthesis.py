@@ -85,7 +85,7 @@ def synthesise(genre: str, *, seed: int) -> Samples:
     """Return a track of a synthetic genre, float32 (661 794,) within [−1, 1].
 
     Raises:
-        ValueError: there is no synthetic genre of this name.
+        ValueError: there is no synthetic genre with this name.
     """
     if genre not in STYLES:
         raise ValueError(f"unknown synthetic genre {genre!r}; expected one of {', '.join(GENRES)}")

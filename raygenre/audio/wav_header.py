@@ -13,7 +13,7 @@ import numpy as np
 from raygenre.audio.errors import AudioError
 
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE  # codes of WAVE formats
-# Codes of AU files, which are big-endian, for a WAVE format and its bytes per sample.
+# Codes of AU files, which are big-endian, by WAVE format and bytes per sample.
 _AU_CODES = {(_PCM, 2): 3, (_PCM, 3): 4, (_PCM, 4): 5, (_FLOAT, 4): 6, (_FLOAT, 8): 7}
 _UNKNOWN_SIZE = 0xFFFFFFFF
 _SAMPLED = 1 << 16  # bytes from the middle of the file, examined to determine how integers are stored
@@ -68,8 +68,8 @@ def replacement(stream: IO[bytes], head: bytes, start: int) -> Replacement | Non
     if wave.code == _PCM and wave.container == 4 and 0 < wave.bits <= 24:
         shift = _shift(stream, wave, first, end)
         if shift is not None:
-            # Reading from an earlier byte turns each sample's lowest bytes into its highest ones. Its new lowest bytes
-            # are the previous sample's sign bytes, 2⁻²⁴ of full scale.
+            # Reading from an earlier byte turns each sample's lowest bytes into its highest ones. The new lowest bytes
+            # are the previous sample's sign bytes, which amount to 2⁻²⁴ of full scale.
             return Replacement(_wav_header(wave, size), first - shift, end and end - shift)
     if order == ">":
         return Replacement(_wav_header(wave, size), first, end)
@@ -77,7 +77,7 @@ def replacement(stream: IO[bytes], head: bytes, start: int) -> Replacement | Non
 
 
 def _chunks(head: bytes, position: int, order: str) -> dict[bytes, tuple[int, int]]:
-    """Return the (start, size) of each chunk's content up to the samples."""
+    """Return the (start, size) of each chunk's content, up to and including the samples."""
     chunks: dict[bytes, tuple[int, int]] = {}
     while position + 8 <= len(head) and b"data" not in chunks:
         name, size = struct.unpack_from(f"{order}4sI", head, position)

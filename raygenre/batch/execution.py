@@ -2,7 +2,7 @@
 
 A damaged file may crash the process that decodes it, and Ray would restart the process and retry the same block
 forever. Therefore, a restarted worker processes each song in a separate process (`raygenre.system.worker_pool`),
-reports a song that crashes it and continues with the next one.
+reports any song that crashes its process, and continues with the next song.
 """
 
 import logging
@@ -75,8 +75,8 @@ def rows(dataset: Dataset, output: object) -> Generator[dict[str, Any], None, No
     """Execute a dataset, and yield its rows as they arrive.
 
     Args:
-        dataset: processes songs and stores the results. Its column `PROBLEM` contains the reason if a row could not be
-            stored.
+        dataset: a dataset that processes songs and stores the results. Its column `PROBLEM` contains the reason if a
+            row could not be stored.
         output: where the rows are stored, for messages.
 
     Raises:
@@ -91,7 +91,7 @@ def rows(dataset: Dataset, output: object) -> Generator[dict[str, Any], None, No
                         f"{output} cannot be written: {row[PROBLEM]}; run the same command again to continue"
                     )
                 yield row
-    except RayTaskError:  # a bug, which keeps its traceback
+    except RayTaskError:  # a bug, so the traceback is kept
         raise
     except RayError as error:
         reason = str(error).partition("\n")[0]

@@ -51,14 +51,14 @@ class Needs:
             except (OSError, RaygenreError) as error:
                 return (
                     f"{printable(source)} cannot be read there: {reason_of(error)}; use a folder that all nodes share, "
-                    "or a URL, and give every node the credentials of its store"
+                    "or a URL, and set its store's credentials on every node"
                 )
         try:
             self.output.read(self.marker)
         except (OSError, RaygenreError):
             return (
                 f"{printable(str(self.output))} is not the same folder there; use a folder that all nodes share, or a "
-                "URL, and give every node the credentials of its store"
+                "URL, and set its store's credentials on every node"
             )
         return ""
 
@@ -73,7 +73,7 @@ def connect(address: str) -> str:
         ClusterError, RayFolderError: as for `raygenre.search.trials.cluster.connect`.
     """
     # Ray's core prints an error for every Ray Data pool, because the pool's actors have arguments and may be restarted.
-    # This variable suppresses the error, but the core then prints at its start that the variable is set.
+    # This variable suppresses the error, but the core then prints at startup that the variable is set.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     with _without_stderr():
         return cluster.connect(None if address == "local" else address)

@@ -64,7 +64,7 @@ class Output:
                 )
 
     def belongs_to(self, decisive: Mapping[str, Any]) -> bool:
-        """Return whether the output's description matches a batch with the same results.
+        """Return whether the output belongs to a batch with the same results.
 
         Raises:
             OSError: the output cannot be read.
@@ -92,7 +92,7 @@ class Output:
             return found["path"].combine_chunks()
 
     def forget_failures(self) -> None:
-        """Delete the rows with errors, so that these songs count as not done.
+        """Delete the rows with errors, so that their songs are processed again.
 
         Raises:
             BatchError: a file is damaged.
@@ -109,7 +109,7 @@ class Output:
                     self.location.write(name, _encoded(kept))
 
     def write(self, table: pa.Table) -> None:
-        """Write rows as a file.
+        """Write rows to a file.
 
         Raises:
             OSError: the file cannot be written.

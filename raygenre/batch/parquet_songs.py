@@ -1,7 +1,7 @@
-"""Songs that Parquet files name or contain.
+"""Songs that Parquet files refer to or contain.
 
-A Parquet file has a column with either paths and URLs or the content of files. In the second case, the column `path`
-names the songs; if there is no such column, or it holds the content, the names are `FILE#ROW`.
+A Parquet file has a column with either paths and URLs or the content of files. In the second case, the songs' names
+come from the column `path`; if there is no such column, or if it holds the content, the names are `FILE#ROW`.
 """
 
 import os
@@ -59,7 +59,7 @@ def songs_of(source: str, stores: Stores, column: str) -> list["pa.Table"]:
 
 
 def contents(block: "pa.Table", stores: Stores, column: str) -> Iterator[tuple[str, Path | str | bytes]]:
-    """Yield the name of each song of a block, and its path, URL or content. Runs in a worker.
+    """Yield the name of each song in a block, and its path, URL or content. Runs in a worker.
 
     Content is read a few rows at a time. If the Parquet file cannot be read, the error is raised for all remaining
     songs.

@@ -5,10 +5,10 @@ songs ─► blocks ─► decode and classify, an actor per CPU ─────
                 └► decode, an actor per CPU ─► classify, an actor per GPU ──┘   if the cluster has GPUs
 ```
 
-On CPUs, the network runs in the process that decodes its input, as in `raygenre.workflows.predict`: running it takes a
-fraction of the time that decoding takes, so separate actors would mostly be idle, and the input would have to be copied
-between processes. Each song is classified by the same calls as in that module, so the probabilities are the same, bit
-for bit; on a GPU, the last digits may differ.
+On CPUs, the network runs in the process that decodes its input, as in `raygenre.workflows.predict`. Running the network
+takes only a fraction of the time needed for decoding, so separate actors would mostly be idle, and the input would have
+to be copied between processes. Each song is classified by the same calls as in that module, so the probabilities are
+the same, bit for bit; on a GPU, the last digits may differ.
 """
 
 import math
@@ -57,7 +57,7 @@ def predict_all(
     longest_seconds: float = math.inf,
     gpus: int | None = None,
 ) -> Generator[SongOutcome, None, None]:
-    """Predict songs, store their rows, and yield each song as soon as its rows are stored.
+    """Predict songs' genres, store their rows, and yield each song's outcome as soon as its rows are stored.
 
     Closing the generator stops the work; repeating the call with `songs.without(output.done())` continues it.
 
@@ -110,7 +110,7 @@ def predict_all(
 
 @dataclass(frozen=True)
 class Store:
-    """Writes the results of a block of songs as one file.
+    """Writes the results for a block of songs to one file.
 
     An actor does this itself, because a separate task would need another process with the same imports.
     """
@@ -119,7 +119,7 @@ class Store:
     output: Output
 
     def __call__(self, results: Sequence[tuple[str, SongResult]]) -> pa.Table:
-        """Return the outcome for each song and, if they could not be stored, the reason."""
+        """Return the outcome for each song and, if the results could not be stored, the reason."""
         table = self.rows.table(results)
         problem = ""
         if table.num_rows:

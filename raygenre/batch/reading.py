@@ -36,8 +36,8 @@ class Decoded:
     """A song that a CPU has decoded for a GPU.
 
     Attributes:
-        windows: the network's input; None if there is an error, or if a GPU is to compute it.
-        samples: float32 (N,) at the kind's sample rate, from which a GPU computes the input; None otherwise.
+        windows: the network's input; None if there is an error, or if a GPU is to compute the input.
+        samples: float32 (N,) at the sample rate of the input kind, if a GPU is to compute the input; None otherwise.
         error: why the song could not be decoded; empty if it was.
     """
 
@@ -65,7 +65,7 @@ class Predict:
 
     @staticmethod
     def failure(error: Exception) -> SongResult:
-        """Return the result of a song that cannot be processed."""
+        """Return the result for a song that cannot be processed."""
         return SongResult(Path(), None, (), reason_of(error))
 
 
@@ -93,13 +93,13 @@ class Decode:
 
     @staticmethod
     def failure(error: Exception) -> Decoded:
-        """Return the result of a song that cannot be processed."""
+        """Return the result for a song that cannot be processed."""
         return Decoded(error=reason_of(error))
 
 
 @dataclass(frozen=True)
 class Render:
-    """Renders a song as a PNG, exactly as `raygenre.workflows.render` does; returns the PNG or the failure's reason."""
+    """Renders a song as a PNG, exactly as `raygenre.workflows.render` does; returns the PNG or the error's text."""
 
     stores: Stores
 
@@ -113,7 +113,7 @@ class Render:
 
     @staticmethod
     def failure(error: Exception) -> str:
-        """Return the result of a song that cannot be processed."""
+        """Return the result for a song that cannot be processed."""
         return reason_of(error)
 
 
@@ -136,9 +136,9 @@ def classify(classifier: Classifier, song: Decoded) -> SongResult:
 def process(
     work: Predict | Decode | Render, block: pa.Table, *, column: str, isolated: bool
 ) -> Iterator[tuple[str, Any]]:
-    """Yield the name of each song of a block and the result of `work`, in the order of the block.
+    """Yield the name of each song in a block and the result of `work`, in the order of the block.
 
-    If a block is repeated after a node was lost, its rows are in the same order, so the same files are written.
+    If a block is repeated because a node was lost, its rows are in the same order, so the same files are written.
 
     Args:
         column: column of Parquet files that holds the content.

@@ -33,9 +33,10 @@ class BatchPlan:
     """The songs to render on a cluster.
 
     Attributes:
-        table: the songs as in `raygenre.batch.song_table`, and `image`, the name of each image below the output.
+        table: the songs, as in `raygenre.batch.song_table`, with a further column `image`: the name of each image below
+            the output.
         stores: the stores that their URLs refer to.
-        kept: number of songs that are not in the table because their images exist.
+        kept: number of songs that are not in the table because their images already exist.
         classless: songs that are not in any class folder.
         unusable, left_out, clutter: as in `raygenre.data.folder_scan.FolderScan`; paths are printable.
     """
@@ -59,7 +60,7 @@ class ImageOutcome:
 
 
 def plan_batch(source: str, output: Location) -> BatchPlan:
-    """Return the songs of a folder or URL of `<class>/` folders that have no image in the output yet.
+    """Plan which songs to render, given a folder or URL that contains `<class>/` folders.
 
     Raises:
         DataError: no class folder contains audio.
@@ -88,7 +89,7 @@ def plan_batch(source: str, output: Location) -> BatchPlan:
 
 
 def render_all(plan: BatchPlan, output: Location, *, jobs: int = 0) -> Generator[ImageOutcome, None, None]:
-    """Render songs, write their images, and yield each song as soon as its image is written.
+    """Render songs, write their images, and yield each song's outcome as soon as its image is written.
 
     Closing the generator stops the work; calling this function again with a new plan continues it.
 
@@ -163,7 +164,7 @@ def _plan_url(source: str, stores: Stores) -> tuple[BatchPlan, dict[str, int]]:
 
 
 def _without_images(plan: BatchPlan, output: Location, modified: Mapping[str, int]) -> BatchPlan:
-    """Return a plan without songs whose images are up to date, given the songs' times in ns since 1970."""
+    """Return a plan without songs whose images are up to date, given the songs' modification times in ns."""
     from pyarrow.fs import FileSelector
 
     with file_errors(f"{printable(str(output))} cannot be read"):

@@ -7,7 +7,7 @@ Columns:
 - path: the song; artist, album, title and tagged_genre: its tags, as in `raygenre.workflows.predict_output`
 - genre, confidence, uncertain, seconds, windows: the song's prediction, repeated in each of its rows
 - window: number of the window, from 0; null if there is no prediction
-- start, end: its times in s; null for an image
+- start, end: times of the window in s; null for an image
 - one column for each genre: the window's probabilities, float32, exactly as the network returned them
 - error: why there is no prediction; empty if there is one
 """
@@ -67,5 +67,5 @@ class Rows:
 
 
 def first_rows(table: pa.Table) -> pa.Table:
-    """Return one row for each song: that of its first window, or of its error."""
+    """Return one row for each song: the row of its first window, or the row with its error."""
     return table.filter(pc.fill_null(pc.less_equal(table["window"], 0), True))

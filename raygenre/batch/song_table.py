@@ -2,8 +2,8 @@
 
 Columns:
 - path: the song's name in the results.
-- file: its path as bytes, because names need not be UTF-8, or its URL; or the Parquet file that holds its content.
-- group, row: row group in that Parquet file, and row within the group; null for a song that is a file.
+- file: the song's path (as bytes, because names need not be UTF-8), its URL, or the Parquet file with its content.
+- group, row: row group in that Parquet file, and row within the group; null for a song that is a separate file.
 """
 
 import os

@@ -55,11 +55,12 @@ class SongList:
 
 
 def find_songs(sources: Sequence[str], column: str = "") -> SongList:
-    """Return the songs of sources: paths and URLs of songs, folders, playlists, and Parquet files.
+    """Find the songs in the given sources: paths and URLs of songs, folders, playlists and Parquet files.
 
     Args:
-        column: column of Parquet files with paths or content. If given, all sources are Parquet files or folders of
-            them; otherwise, only those whose names end with `.parquet` are, and their column is `path`.
+        column: column with paths or content in Parquet files. If it is set, all sources are read as Parquet files or
+            folders of Parquet files. Otherwise, only sources whose names end with `.parquet` are, and their column is
+            `path`.
 
     Raises:
         BatchError: a Parquet source has no such column, or the column has an unsupported type.
@@ -104,7 +105,7 @@ def blocks(table: "pa.Table", size: int) -> list["pa.Table"]:
 
 
 def music_urls(urls: Sequence[str], source: str) -> tuple[list[str], Counter[str]]:
-    """Return the URLs that are songs, given all files at and below a source, and the number of others by kind."""
+    """Return the song URLs among all files at and below a source, and the number of other files by kind."""
     ignored = Counter[str]()
     songs, images = list[str](), list[str]()
     for url in urls:

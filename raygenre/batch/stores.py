@@ -1,7 +1,7 @@
-"""Files at URLs of any store that pyarrow supports: list them, and open them for reading.
+"""List files at URLs in any store that pyarrow supports, and open them for reading.
 
-A file's URL has no options: the bytes after a `?` belong to its name. The options of a store, such as the endpoint in
-`s3://BUCKET/PATH?endpoint_override=http://HOST:PORT`, are specified only in the URL of the source.
+A file's URL has no options: any text after a `?` is part of the file's name. The options of a store, such as the
+endpoint in `s3://BUCKET/PATH?endpoint_override=http://HOST:PORT`, are specified only in the URL of the source.
 """
 
 import shutil
@@ -14,7 +14,7 @@ from typing import Any
 
 from raygenre.system.location import Location, LocationError, file_system, is_url
 
-_MAX_SUFFIX = 10  # characters of a name's suffix that a temporary file keeps
+_MAX_SUFFIX = 10  # characters; a temporary file does not get a longer suffix
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,10 @@ class StoredFile:
 
 @dataclass(frozen=True)
 class Stores:
-    """Stores, by the scheme of their URLs.
+    """The options of stores, by URL scheme.
 
     Attributes:
-        options: scheme → options of its URLs, `?` included; a scheme without options may be missing.
+        options: scheme → options of its URLs, including the `?`; a scheme without options may be missing.
     """
 
     options: Mapping[str, str] = field(default_factory=dict)
@@ -82,7 +82,7 @@ class Stores:
         return sorted(files, key=lambda file: file.url)
 
     def open(self, url: str) -> Any:
-        """Return a file as a seekable binary pyarrow stream.
+        """Open a file as a seekable binary pyarrow stream.
 
         Raises:
             OSError: the file does not exist or cannot be read.
@@ -92,7 +92,7 @@ class Stores:
 
     @contextmanager
     def local_copy(self, file: Path | str | bytes, name: str) -> Iterator[Path]:
-        """Yield the path of a file on this machine: the file itself, or a temporary copy of a URL or of content.
+        """Yield the path of a local file: the file itself, or a temporary copy of a remote file or of content.
 
         Copies are made on disk, so that memory use does not grow with the file's size.
 

@@ -5,7 +5,7 @@
     with Client("http://localhost:8000") as client:
         print(client.predict("song.mp3").genre)
 
-Importing this package imports httpx and pydantic, but neither torch, Ray nor MLflow.
+Importing this package imports httpx and pydantic, but not torch, Ray or MLflow.
 """
 
 from raygenre.client.answers import (

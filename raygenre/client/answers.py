@@ -1,7 +1,7 @@
 """Types for the endpoint's responses.
 
-The types have the same fields as the endpoint's OpenAPI document, which a test checks. Fields that a later version of
-the endpoint adds are ignored.
+A test checks that the types have the same fields as the endpoint's OpenAPI document. Fields that a later version of the
+endpoint adds are ignored.
 """
 
 from typing import Literal
@@ -38,8 +38,8 @@ class TrainedOn(Part):
 
     Attributes:
         kind: `synthetic` for a model that was trained only on synthetic sounds, whose predictions for real songs are
-            meaningless; `unknown` if it was not recorded.
-        name: `synthetic`, or the name of the data folder; empty if it was not recorded.
+            meaningless; `unknown` if the training data was not recorded.
+        name: `synthetic`, or the name of the data folder; empty if the data was not recorded.
     """
 
     kind: Literal["synthetic", "real", "unknown"]
@@ -73,7 +73,7 @@ class Answer(Part):
         confidence: probability of that genre.
         uncertain: whether the confidence is below the model's threshold.
         probabilities: probability of each genre; they add up to 1.
-        windows: answers for the windows with sound; none for a PNG.
+        windows: answers for the windows with sound; empty for a PNG.
         model: model that made the prediction.
         trained_on: data that the model was trained on.
         request_id: id of the request in the endpoint's logs.
@@ -110,7 +110,7 @@ class TagAnswer(Part):
         best: the five most probable tags.
         tags: probability of each tag, the most probable first; a song has several, so they do not add up to 1.
         windows: the tags of the windows with sound.
-        note: says that these are not the genres of a trained model.
+        note: a reminder that these tags are not the genres of a trained model.
         pretrained: name of the pretrained network.
         source: where its weights come from.
         licence: licence of its weights.

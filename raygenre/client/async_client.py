@@ -41,7 +41,7 @@ class AsyncClient:
     ) -> AsyncGenerator[tuple[int, FileOutcome], None]:
         """Send several files concurrently, each in its own request, and yield (index, answer or error) as they finish.
 
-        Close the generator to cancel the other requests, for example with `contextlib.aclosing`.
+        Close the generator to cancel the remaining requests, for example with `contextlib.aclosing`.
 
         Args:
             at_once: number of concurrent requests.
@@ -70,7 +70,7 @@ class AsyncClient:
     async def stream(self, file: File) -> AsyncGenerator[Window | Answer, None]:
         """Yield the windows of a song as soon as each is classified, and finally the complete answer.
 
-        An endpoint that does not stream sends all windows together. An attempt is not repeated once its first windows
+        An endpoint that does not stream sends all windows together. A request is not retried once its first windows
         have been yielded.
         """
         response = await self._take(self._core.stream(file))
@@ -91,7 +91,7 @@ class AsyncClient:
             await response.aclose()
 
     async def spectrogram(self, file: File, window: int = 0) -> bytes:
-        """Return the spectrogram of a 30 s window as a PNG like GTZAN's; windows are numbered as in answers."""
+        """Return the spectrogram of a 30 s window as a PNG like GTZAN's; windows are numbered as in an `Answer`."""
         return await self._take(self._core.spectrogram(file, window))
 
     async def tags(self, file: File) -> TagAnswer:
@@ -118,7 +118,7 @@ class AsyncClient:
         return await self._take(self._core.finished_job(job_id))
 
     async def delete_job(self, job_id: str) -> None:
-        """Delete a job with its result; if it is running, it is stopped."""
+        """Delete a job and its result; if the job is running, it is stopped."""
         await self._take(self._core.delete_job(job_id))
 
     async def model(self) -> ModelFacts:

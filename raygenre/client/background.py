@@ -1,4 +1,4 @@
-"""Iterate over an async generator from sync code, so that it can be cancelled immediately."""
+"""Iterate over an async generator from sync code, with immediate cancellation."""
 
 import asyncio
 import threading
@@ -13,7 +13,7 @@ T = TypeVar("T")
 def iterate_in_thread(items: AsyncGenerator[T, None], close: Callable[[], Awaitable[None]]) -> Generator[T, None, None]:
     """Yield the items of an async generator that runs in its own event loop and thread.
 
-    Threads with blocking requests could not be stopped, for example by Ctrl-C, and in a notebook, the main thread
+    Threads with blocking requests could not be stopped, for example by Ctrl-C, and the main thread of a notebook
     already runs an event loop.
 
     Args:

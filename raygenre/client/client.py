@@ -73,7 +73,7 @@ class Client:
     def stream(self, file: File) -> Generator[Window | Answer, None]:
         """Yield the windows of a song as soon as each is classified, and finally the complete answer.
 
-        An endpoint that does not stream sends all windows together. An attempt is not repeated once its first windows
+        An endpoint that does not stream sends all windows together. A request is not retried once its first windows
         have been yielded.
         """
         response = self._take(self._core.stream(file))
@@ -91,7 +91,7 @@ class Client:
             response.close()
 
     def spectrogram(self, file: File, window: int = 0) -> bytes:
-        """Return the spectrogram of a 30 s window as a PNG like GTZAN's; windows are numbered as in answers."""
+        """Return the spectrogram of a 30 s window as a PNG like GTZAN's; windows are numbered as in an `Answer`."""
         return self._take(self._core.spectrogram(file, window))
 
     def tags(self, file: File) -> TagAnswer:
@@ -118,7 +118,7 @@ class Client:
         return self._take(self._core.finished_job(job_id))
 
     def delete_job(self, job_id: str) -> None:
-        """Delete a job with its result; if it is running, it is stopped."""
+        """Delete a job and its result; if the job is running, it is stopped."""
         self._take(self._core.delete_job(job_id))
 
     def model(self) -> ModelFacts:

@@ -47,8 +47,8 @@ class Call:
     """A request to send.
 
     Attributes:
-        accept: media types of the response.
-        streams: whether to return a successful response before it has been read, as lines.
+        accept: accepted media types for the response.
+        streams: whether to return a successful response with its body unread, to be read line by line.
     """
 
     method: str
@@ -82,7 +82,7 @@ class Core:
         url: address, with a slash at the end.
         server: the address for messages, without passwords.
         headers: headers of all requests.
-        timeout: the time limits of httpx.
+        timeout: the time limits for httpx.
         trusts_environment: whether proxies from the environment are used; False if the endpoint is on this machine.
 
     Raises:
@@ -107,7 +107,7 @@ class Core:
         return self.read(Answer, response.content)
 
     def stream(self, file: File) -> Steps[httpx.Response]:
-        """Return the response; its lines have yet to be read if it `is_open`, otherwise it is complete."""
+        """Return the response: if it `is_open`, its lines have yet to be read; otherwise, it is complete."""
         accept = f"{LINES}, application/json;q=0.5"
         return (yield from self._exchange(Call("POST", "v1/predict", FileBody(file), accept=accept, streams=True)))
 
@@ -151,7 +151,7 @@ class Core:
 
         Raises:
             NoModelError: the answer contains tags, because the endpoint has no model for genres yet.
-            UnexpectedAnswerError: the answer is not of this kind.
+            UnexpectedAnswerError: the content is not an answer of this kind.
         """
         try:
             return kind.model_validate_json(content)
@@ -186,7 +186,7 @@ class Core:
     def _refusal(self, response: httpx.Response, attempts: int) -> RefusedError | UnexpectedAnswerError:
         try:
             return self.refusal(Problem.model_validate_json(response.content), attempts=attempts)
-        except ValidationError:  # the response of a proxy or of another kind of server
+        except ValidationError:  # the response came from a proxy or a different kind of server
             status = f"{response.status_code} {response.reason_phrase}".strip()
         if response.status_code in BUSY:
             return RefusedError(f"{self.server} is busy: {status} ({attempts} attempts)", status=response.status_code)
@@ -214,7 +214,7 @@ class Core:
 
 
 def build(http: httpx.Client | httpx.AsyncClient, call: Call) -> httpx.Request:
-    """Return the request of a call."""
+    """Build the HTTP request for a call."""
     headers = {"Accept": call.accept}
     if call.body:
         headers |= {"Content-Type": "application/octet-stream", "Content-Length": str(call.body.size)}

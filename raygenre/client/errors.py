@@ -9,7 +9,7 @@ from raygenre.errors import RaygenreError
 
 
 class ClientError(RaygenreError):
-    """A request failed; the message says why."""
+    """A request failed; the message explains why."""
 
 
 class AddressError(ClientError, ValueError):
@@ -60,7 +60,7 @@ def failure(server: str, error: httpx.TransportError, *, attempts: int) -> Unrea
 
 
 def _reason(error: BaseException) -> str:
-    """Return the operating system's reason at the end of a chain of errors; otherwise the text of the first error."""
+    """Return the operating system's reason for the last error in a chain, or else the text of the first error."""
     reason = str(error) or type(error).__name__
     link: BaseException | None = error
     while link:

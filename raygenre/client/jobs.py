@@ -1,4 +1,4 @@
-"""The endpoint's jobs as types, with the fields of its OpenAPI document."""
+"""Types for the endpoint's jobs, with the fields of its OpenAPI document."""
 
 from datetime import datetime
 from typing import Literal
@@ -7,7 +7,7 @@ from raygenre.client.answers import Answer, Part
 
 
 class FileError(Part):
-    """The reason why one file of a form has no prediction.
+    """The reason why one file in a form has no prediction.
 
     Attributes:
         index: index of the file in the form.
@@ -58,8 +58,8 @@ class Job(Part):
         started_at: when a replica first started it; None while the job is waiting.
         finished_at: when it finished; None until then.
         expires_at: when it will be deleted; None until it has finished.
-        seconds: audio decoded so far, in s.
-        result: an `Answer`, or `Answers` if the job was a form; None until then.
+        seconds: duration of the audio decoded so far, in s.
+        result: an `Answer`, or `Answers` if the job was submitted as a form; None if there is no result.
         error: why it has failed; None if it has not.
     """
 

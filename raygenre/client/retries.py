@@ -21,7 +21,8 @@ class Retries:
     Attributes:
         attempts: maximum number of attempts, including the first one.
         first_wait: wait before the second attempt, in s.
-        longest_wait: maximum wait before an attempt, in s; a response that requests a longer wait is not retried.
+        longest_wait: maximum wait before an attempt, in s; if a response requests a longer wait, the request is not
+            retried.
         generator: the source of random numbers.
     """
 

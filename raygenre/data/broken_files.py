@@ -24,12 +24,12 @@ class BrokenFile:
 
 
 def relative_to(files: Iterable[tuple[Path, str]], source: Path) -> tuple[BrokenFile, ...]:
-    """Return broken files with paths relative to the data folder, from pairs of path and reason."""
+    """Return broken files with paths relative to the data folder, given (path, reason) pairs."""
     return tuple(BrokenFile(exact(path.relative_to(source)), reason) for path, reason in files)
 
 
 def skipped(broken: Sequence[BrokenFile]) -> str:
-    """Return how many files were skipped, such as `2 unusable files were skipped`."""
+    """Return a phrase that counts the skipped files, such as `2 unusable files were skipped`."""
     return "1 unusable file was skipped" if len(broken) == 1 else f"{len(broken)} unusable files were skipped"
 
 
@@ -53,9 +53,9 @@ def check_usable(
 
     Args:
         files: the files that may become tracks.
-        genres: the classes that have a usable file.
+        genres: the classes that have at least one usable file.
         broken: the files that are not usable.
-        allow_broken: whether any number of files may be unusable, as long as two classes have a usable one.
+        allow_broken: whether any number of files may be unusable, as long as at least two classes have a usable file.
 
     Raises:
         DataError: too many files are unusable, or all files of a class are.

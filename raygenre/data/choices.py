@@ -1,4 +1,4 @@
-"""Names of the choices for splitting data. Imports no large library."""
+"""Names of the choices for grouping tracks. Imports no large libraries."""
 
 from typing import Literal, get_args
 

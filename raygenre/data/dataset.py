@@ -27,14 +27,14 @@ from raygenre.system.atomic_write import atomic_file
 from raygenre.system.printable import printable
 
 GTZAN_ON_KAGGLE = "andradaolteanu/gtzan-dataset-music-genre-classification"
-_READER = "3"  # change it when more files become usable, because the reasons for unusable ones are cached too
+_READER = "3"  # change it when more files become usable, because the reasons why files are unusable are cached too
 SYNTHETIC_TRACKS = 20  # per genre
 SYNTHETIC_SEED = 0
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Tracks with their labels. Levels identify and display a track; a network may use a different kind of input.
+    """Tracks with their labels. Levels serve to identify and display a track; a network may use another kind of input.
 
     Attributes:
         levels: uint8 (N, 128, 333).
@@ -45,7 +45,7 @@ class Dataset:
         broken: files that were skipped.
         digest: hexadecimal SHA-256 of the levels, labels, tracks and genres.
         notes: lines for the user about the folder, such as what was ignored; see `DataFolder`.
-        left_out: files of the folder that are neither music nor clutter.
+        left_out: files in the folder that are neither music nor clutter.
         files: path and SHA-256 of each track's file; empty for synthetic tracks.
         cache: folder in which inputs other than levels are stored.
     """
@@ -93,8 +93,8 @@ def load(
         progress: function to call after each decoded file; not called if the levels come from the cache.
 
     Raises:
-        DataError: the folder does not exist, has fewer than two classes or, unless `allow_broken`, has a class whose
-            files are all unusable, or contains over 5 % unusable files.
+        DataError: the folder does not exist or has fewer than two classes; or, unless `allow_broken` is set, all files
+            of a class or over 5 % of all files are unusable.
     """
     if source is None:
         code = Path(synthesis.__file__).read_bytes()

@@ -41,10 +41,10 @@ def divide_evenly(
 def divide_large_groups(
     groups: Sequence[Group], dataset: Dataset, parts: int, random: np.random.Generator
 ) -> list[set[Group]]:
-    """Divide groups of any size into parts with about the same share of each genre, with scikit-learn.
+    """Divide groups of any size into parts with about the same share of each genre, using scikit-learn.
 
-    If a genre has fewer groups than `parts`, the number of parts is reduced to its number of groups, but not below two.
-    A part that contains every genre comes first, if there is one.
+    If a genre has fewer groups than `parts`, the number of parts is reduced to that number, but not below two. A part
+    that contains every genre comes first, if there is one.
     """
     from sklearn.model_selection import StratifiedGroupKFold  # slow to import, and most splits do not need it
 

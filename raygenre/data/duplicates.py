@@ -14,7 +14,7 @@ from raygenre.data.dataset import Dataset
 from raygenre.data.track_files import DataError, listed_track
 
 Group = tuple[int, ...]
-"""Positions in a dataset of all tracks of the same recording."""
+"""The positions of all tracks of one recording in a dataset."""
 
 
 def read_duplicates(path: Path) -> list[tuple[str, ...]]:
@@ -48,7 +48,8 @@ def recordings(dataset: Dataset, duplicates: Iterable[Sequence[str]]) -> dict[st
     """Map each track to its recording, which is the set of its own id and the ids of all its copies.
 
     Args:
-        duplicates: groups of ids of tracks known to be the same recording. The tracks need not be in the dataset.
+        duplicates: groups of track ids; the tracks in a group are known to be the same recording. They need not be
+            in the dataset.
 
     Returns:
         Track id → ids, for all tracks in the dataset and all others listed in `duplicates`.
@@ -67,8 +68,8 @@ def same_recordings(dataset: Dataset, duplicates: Iterable[Sequence[str]] | None
     """Group a dataset's tracks by recording; the groups are ordered by their first track.
 
     Args:
-        duplicates: groups of ids of tracks known to be the same recording. None treats every track as a separate
-            recording, even those with equal levels.
+        duplicates: groups of track ids; the tracks in a group are known to be the same recording. If None, every track
+            is treated as a separate recording, even if its levels are equal to another track's.
 
     Raises:
         DataError: groups are given, but the dataset contains none of their tracks.

@@ -4,10 +4,10 @@
 
 - A file with an audio suffix counts as music even if it is broken, because its reader then reports the problem. For a
   file with an unknown suffix, the content decides.
-- A PNG is music if it has the size of the dataset's images. Other PNGs are covers, unless the folder contains more
-  spectrograms than audio files: in that case, they are broken spectrograms and are reported by their reader.
+- A PNG is music if it has the size of the dataset's images. Other PNGs count as covers, unless the folder contains more
+  spectrograms than audio files: in that case, they count as broken spectrograms and are reported by their reader.
 - Known clutter, such as a NAS's `@eaDir` or `cover.jpg`, is only counted. Everything else is left out with a reason.
-- Links to folders are followed. Each folder is read once, so a loop of links ends.
+- Links to folders are followed. Each folder is read only once, so circular links are harmless.
 """
 
 import os
@@ -62,7 +62,7 @@ class FolderScan:
         images: spectrogram images, sorted. They may turn out to be damaged.
         clutter: name of a kind of clutter, such as `.jpg`, `@eaDir` or `hidden` → number of files or folders.
         left_out: (path, reason) for everything else, sorted: other files, and files and folders that cannot be read.
-        may_be_music: the paths of `left_out` that may be or contain music. A command that leaves them out exits with 1.
+        may_be_music: the paths in `left_out` that may be or contain music. A command that leaves out any exits with 1.
     """
 
     audio: tuple[Path, ...]
@@ -113,12 +113,12 @@ def scan_notes(clutter: Mapping[str, int], left_out: Sequence[tuple[Path, str]])
 
 
 def is_clutter_folder(name: str) -> bool:
-    """Return whether folders of this name are hidden or known clutter."""
+    """Return whether folders with this name are hidden or known clutter."""
     return bool(_folder_label(name))
 
 
 def _counts_text(counts: Mapping[str, int]) -> str:
-    """Return counts of kinds, the largest first: `12 .jpg, 1 Thumbs.db`."""
+    """Return counts by kind as text, the largest first: `12 .jpg, 1 Thumbs.db`."""
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return ", ".join(f"{count} {printable(kind)}" for kind, count in ordered)
 
@@ -135,7 +135,7 @@ class _Scan:
         self.may_be_music: set[Path] = set()
 
     def read(self, root: Path) -> None:
-        """Read a folder and all folders below it. Folders are read before links, so that files keep their own paths."""
+        """Read a folder and all folders below it. Folders are read before links, so that files get their real paths."""
         folders, links = [root], list[Path]()
         done: set[tuple[int, int]] = set()  # (device, inode)
         while folders or links:
@@ -213,13 +213,13 @@ def _is_folder(entry: "os.DirEntry[str]") -> bool:
 
 
 def _folder_label(name: str) -> str:
-    """Return the kind of clutter that a folder is, or an empty string if it is not clutter."""
+    """Return the kind of clutter that a folder counts as, or an empty string if it is not clutter."""
     label = _FOLDER_LABELS.get(name.casefold(), "")
     return label or (HIDDEN if name.startswith(".") else "")
 
 
 def _is_spectrogram(head: bytes) -> bool:
-    """Return whether a file starts like a PNG of the size of the dataset's images."""
+    """Return whether a file starts like a PNG with the size of the dataset's images."""
     if not head.startswith(PNG_SIGNATURE):
         return False
     from raygenre import spectrogram  # imported here because it loads torch

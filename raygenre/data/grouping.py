@@ -1,9 +1,9 @@
 """Group songs by artist or album, so that a split keeps each group together.
 
-A network recognises an artist's voice, instruments and studio. If both the training and the test tracks contain songs
-by one artist, the accuracy is therefore higher than for artists that are not in the training data: by about 14
-percentage points on GTZAN. The groups come from the tags of audio files, from a file that names the artist of each
-track, or from the subfolders of a class folder.
+A network recognises an artist's voice, instruments and studio. If the training and test tracks contain songs by the
+same artist, the accuracy is therefore higher than for artists who are not in the training data: by about 14 percentage
+points on GTZAN. The groups come from the tags of audio files, from a file that names the artist of each track, or from
+the subfolders of a class folder.
 """
 
 import unicodedata
@@ -22,7 +22,7 @@ _MIN_TAGGED_SHARE = 0.5  # `auto` uses tags or folders only if at least this sha
 _MIN_GROUPS = 3  # per genre: one each for training, validation and test
 _WARNING = (
     "songs of one artist may be in several subsets, so expect lower accuracy on artists that are not in the data "
-    "(on GTZAN by about 14 percentage points)"
+    "(by about 14 percentage points on GTZAN)"
 )
 
 
@@ -56,9 +56,9 @@ def find_grouping(dataset: Dataset, by: GroupingName, *, artists: Path | None = 
     """Group a dataset's tracks.
 
     Args:
-        by: `auto` groups by artist if an artist file is given or most audio files have a tag, otherwise by folder if
-            most tracks are in folders below their class folder, and otherwise not at all.
-        artists: file with lines `TRACK ::: ARTIST`, as in Sturm's index of GTZAN, or `TRACK,ARTIST`.
+        by: `auto` groups by artist if an artist file is given or most audio files have an artist tag, otherwise by
+            folder if most tracks are in folders below their class folder, and otherwise not at all.
+        artists: file with lines of the form `TRACK ::: ARTIST`, as in Sturm's index of GTZAN, or `TRACK,ARTIST`.
 
     Raises:
         DataError: the requested grouping results in fewer than three groups in a genre, or the artist file does not
@@ -136,7 +136,7 @@ def _checked(dataset: Dataset, by: GroupingName, group_of: Mapping[str, str], *,
 
 def _tagged(dataset: Dataset, by: str) -> dict[str, str]:
     """Return track id → artist or album from the tags of audio files."""
-    known = set(dataset.tracks)  # excludes broken files such as pipes, which might never end
+    known = set(dataset.tracks)  # excludes broken files such as pipes, which might block forever
     candidates = [path for path in read_folder(Path(dataset.source)).paths if path.track in known]
     paths = [path for path in candidates if path.path.suffix.lower() != ".png"]
     with ThreadPoolExecutor(cores()) as pool:
@@ -152,12 +152,12 @@ def _tagged(dataset: Dataset, by: str) -> dict[str, str]:
 
 
 def _form(name: str) -> str:
-    """Return a name in a normal form, so that different spellings of an artist are equal."""
+    """Return a normalised name, so that different spellings of an artist's name are equal."""
     return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
 def _track(name: str, known: set[str]) -> str:
-    """Return the id of a listed track: `blues.00000.wav` and `blues/blues.00000.wav` are `blues.00000`."""
+    """Return the id of a listed track: `blues.00000` for `blues.00000.wav` or `blues/blues.00000.wav`."""
     for candidate in (name, listed_track(name), name.rsplit(".", 1)[0]):
         if candidate in known:
             return candidate

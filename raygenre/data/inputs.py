@@ -121,7 +121,7 @@ def _store(dataset: Dataset, kind: InputKind, index: int, values: NDArray[Any]) 
 
 
 def _path(dataset: Dataset, kind: InputKind, index: int) -> Path | None:
-    """Return the file for a track's input, named by the content from which it is computed; None without a cache."""
+    """Return the file for a track's input, named after the content from which it is computed; None without a cache."""
     if dataset.cache is None:
         return None
     # The digest of a synthetic data set covers its tracks' levels, which change with the samples.

@@ -49,7 +49,7 @@ def read(path: Path) -> Playlist:
 
 
 def entry(song: Path, folder: Path | None) -> str:
-    """Return the line of a playlist for a song, as players and `read` understand it.
+    """Return a song's line for a playlist, in a form that players and `read` understand.
 
     If a line cannot contain the name, for example because of a line break, the entry is a `file:` URL.
 
@@ -80,7 +80,7 @@ def _song(entry: str, folder: Path) -> Path:
 
     Raises:
         ValueError: the entry is not a file on this machine.
-        OSError: this is not a valid file name.
+        OSError: the entry is not a valid file name.
     """
     if "\0" in unquote(entry):
         raise ValueError("not a valid file name")

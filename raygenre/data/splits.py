@@ -2,8 +2,8 @@
 
 A split is drawn from a seed and stored as lists of track ids. Test tracks are set aside first and used once per
 candidate, after the search. Validation tracks are taken from the remaining tracks, as a single hold-out or as folds.
-Every subset is stratified by genre, and all copies of a recording (see `raygenre.data.duplicates`), or all songs of an
-artist (see `raygenre.data.grouping`), are in the same subset.
+Every subset is stratified by genre, and all copies of a recording (see `raygenre.data.duplicates`) are in the same
+subset, as are all songs of a group (see `raygenre.data.grouping`).
 """
 
 import json
@@ -23,7 +23,7 @@ from raygenre.data.grouping import Grouping
 from raygenre.data.track_files import DataError, listed_track
 from raygenre.errors import RaygenreError
 
-TEST_SHARE = 0.2  # share of each genre, rounded down: 20 of GTZAN's 100 tracks, 19 of jazz's 99
+TEST_SHARE = 0.2  # share of each genre, rounded down: 20 of the 100 tracks of a GTZAN genre, but 19 of the 99 in jazz
 MAX_MISSING_SHARE = 0.05  # largest share of a given list's tracks that may be missing from the dataset
 
 Indices = NDArray[np.int64]
@@ -91,8 +91,8 @@ def random_split(
     Args:
         folds: 1 for a single hold-out, K for K-fold cross-validation.
         validation: share of the non-test tracks to use as a single hold-out.
-        duplicates: groups of ids of tracks known to be the same recording, in addition to tracks with equal levels.
-            None treats every track as a separate recording.
+        duplicates: groups of track ids; the tracks in a group are known to be the same recording, in addition to tracks
+            with equal levels. If None, every track is treated as a separate recording.
         grouping: groups of tracks to keep together. The shares of the subsets are then approximate, since groups
             differ in size.
 
@@ -129,7 +129,8 @@ def given_split(
     Each line contains a track's id or `genre/genre.NNNNN.wav`. With a single fold, the validation list is used as
     given; if there is none, a share of the training list (`validation`) is drawn instead. With several folds, the
     training and validation tracks are pooled and divided again. Copies of a test track, and songs in its group, are
-    left out of training and validation. In the same way, those of a validation track are left out of training.
+    left out of training and validation. Likewise, copies of a validation track, and songs in its group, are left out of
+    training.
 
     Args:
         lists: folder that contains the lists.

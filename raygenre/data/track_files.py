@@ -8,7 +8,7 @@ the same tracks.
 A class folder without music is left out. Folders whose names differ only in their Unicode form are one class; see
 `raygenre.data.class_names`. `raygenre.data.folder_scan` decides which files are music.
 
-For GTZAN's file names, a track's id is `genre.NNNNN`. For other files it is the stem or, if that is not unique,
+For GTZAN's file names, a track's id is `genre.NNNNN`. For other files, it is the stem or, if that is not unique,
 `genre/stem` or the relative path.
 """
 
@@ -34,7 +34,7 @@ MAX_LISTED = 10  # maximum number of files listed in an error
 
 
 class DataError(RaygenreError, ValueError):
-    """A data folder or a file that describes its tracks is not usable. The message says why and what to change."""
+    """A data folder or a file that describes its tracks is unusable. The message explains why and what to change."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,8 @@ class TrackPath:
         path: the file's path.
         genre: name of its class.
         track: id of the track.
-        folder: path of the file's folder, relative to the data folder; empty if that is the class folder.
+        folder: path of the file's folder, relative to the data folder; empty if the file is directly in its class
+            folder.
     """
 
     path: Path
@@ -80,7 +81,7 @@ class DataFolder:
     Attributes:
         paths: the files that may become tracks, sorted by genre and name.
         notes: lines for the user about what is left out and about similar class names.
-        unusable: (path, reason) for files and folders that may be or contain music and are left out.
+        unusable: (path, reason) for files and folders that are left out although they may be or contain music.
         left_out: (path, reason) for everything else that is neither music nor clutter.
     """
 
@@ -153,7 +154,7 @@ def listed_track(line: str) -> str:
 
 
 def kaggle_folder(source: Path, names: Sequence[str] = KAGGLE_FOLDERS) -> Path | None:
-    """Return the folder of a Kaggle copy that contains the genre folders: the source, or up to two levels below it."""
+    """Return the folder with a Kaggle copy's genre folders: the source, or a folder up to two levels below it."""
     for name in names:
         if source.name == name:
             return source

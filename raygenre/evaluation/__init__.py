@@ -1,1 +1,1 @@
-"""Metrics, slices and reports of a classifier, and the paired test of two classifiers."""
+"""Metrics, slices and reports for a classifier, and a paired test for two classifiers."""

@@ -18,7 +18,7 @@ class ChanceTest:
     """The one-sided exact binomial test of a classifier against guessing.
 
     Attributes:
-        name: kind of the tracks, such as `test`.
+        name: kind of tracks, such as `test`.
         hits: number of tracks that are classified correctly.
         tracks: number of tracks.
         rate: share of the tracks that guessing classifies correctly, above 0.
@@ -58,5 +58,5 @@ class ChanceTest:
 
 
 def guessing_rate(counts: Sequence[int]) -> float:
-    """Return the guessing rate, given the number of tracks of each genre, at least one of which is not 0."""
+    """Return the guessing rate for the numbers of tracks per genre, which must not all be 0."""
     return max(1 / len(counts), max(counts) / sum(counts))

@@ -25,7 +25,7 @@ MAX_MISTAKES = 10  # maximum number of wrong predictions listed in a report
 
 
 class EvaluationError(RaygenreError, ValueError):
-    """The data set has no tracks to evaluate the classifier on."""
+    """The data set contains no tracks on which the classifier can be evaluated."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class Mistake:
         confidence: probability of the predicted genre.
         true_probability: probability of the true genre.
         levels: uint8 (128, 333).
-        saliency: float32 (128, 333), evidence for the predicted genre, see `saliency.saliency`; None if the network
-            does not see the spectrogram.
+        saliency: float32 (128, 333), evidence for the predicted genre, see `saliency.saliency`; None if the
+            network's input is not a spectrogram.
     """
 
     track: str
@@ -55,7 +55,7 @@ class Mistake:
 
 @dataclass(frozen=True)
 class EvaluationReport:
-    """The evaluation of one classifier on some tracks of a data set, with warnings for the reader.
+    """An evaluation of a classifier on tracks of a data set, with warnings for the reader.
 
     Attributes:
         side: which tracks were requested.
@@ -63,8 +63,8 @@ class EvaluationReport:
         evaluation: evaluation on all requested tracks.
         tracks: ids of the evaluated tracks.
         slices: name and evaluation of each slice that contains some, but not all, of the tracks.
-        uniform: name of each other slice for which the user provided a file → True if it contains all of the tracks,
-            False if it contains none.
+        uniform: name of each other slice for which the user provided a file, with True if the slice contains all of the
+            tracks and False if it contains none.
         mistakes: at most `MAX_MISTAKES` wrong predictions, most confident first.
         own_test: whether the tracks are exactly the classifier's own test tracks.
         warnings: sentences that explain why the numbers may be misleading.
@@ -103,13 +103,13 @@ def evaluate_classifier(
     """Evaluate a classifier on a whole data set, or only on its own test or training tracks within it.
 
     Args:
-        genre_map: the classifier's genre for each name in the data set that has a different form; see `genre_names`.
+        genre_map: the data set's genre names that differ in form, mapped to the classifier's; see `genre_names`.
         progress: function to call after each track whose input is computed; see `inputs_of`.
 
     Raises:
         EvaluationError: the data set contains none of these tracks, or none of the classifier's genres.
-        GenreNameError: a genre name is ambiguous or, in `genre_map`, does not exist.
-        DataError: none of the tracks named in a file of facts is in the data set, or the tracks are images and the
+        GenreNameError: a genre name is ambiguous, or `genre_map` contains one that does not exist.
+        DataError: none of the tracks named in a file of facts is in the data set, or the tracks are images but the
             classifier needs audio.
     """
     matched = match_genres(dataset.genres, classifier.genres, genre_map or {}, source=dataset.source)

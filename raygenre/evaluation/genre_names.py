@@ -18,7 +18,7 @@ class GenreNameError(RaygenreError, ValueError):
 
 
 def normal_form(name: str) -> str:
-    """Return the form of a name, which ignores case, spaces, hyphens and underscores."""
+    """Return the normal form of a name, which ignores case, spaces, hyphens and underscores."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
     kept = "".join(character for character in folded if unicodedata.category(character) not in _IGNORED)
     return kept or folded
@@ -28,7 +28,7 @@ def parse_map(options: Sequence[str]) -> dict[str, str]:
     """Read `FROM=TO` options.
 
     Raises:
-        GenreNameError: an option lacks a name, or two options map the same genre.
+        GenreNameError: an option lacks a name, or two options map a genre to different genres.
     """
     mapped: dict[str, str] = {}
     for option in options:
@@ -43,13 +43,13 @@ def parse_map(options: Sequence[str]) -> dict[str, str]:
 def match_genres(
     names: Sequence[str], genres: Sequence[str], mapped: Mapping[str, str], *, source: str
 ) -> dict[str, str]:
-    """Return the classifier's genre for each name that matches one.
+    """Map each name that matches one of the classifier's genres to that genre.
 
     Args:
         names: names of the data set's genres.
         genres: names of the classifier's genres.
         mapped: names for which the user chose a genre; these and their genres are matched by form, too.
-        source: data set, for messages.
+        source: source of the data set, for messages.
 
     Raises:
         GenreNameError: a name matches the form of several genres, or `mapped` contains a name or genre that does not

@@ -68,7 +68,7 @@ def compare_pair(first: Classifier, second: Classifier, dataset: Dataset) -> Pai
 
 
 def tested_data(facts: VersionFacts | None, source: Path | None, *, cache: Path) -> Dataset:
-    """Load the data set that holds a version's test tracks.
+    """Load the data set that contains a version's test tracks.
 
     Args:
         source: folder of the data set; by default the folder recorded with the version.

@@ -1,7 +1,7 @@
 """Renders the HTML files that raygenre writes, from one base template with one style.
 
 A page is a single file with its images embedded as data URLs. It makes no requests and, by default, contains no
-scripts; its content security policy forbids both. A template may allow scripts, which the figures of a search need.
+scripts; its content security policy forbids both. A template may allow scripts, which a search's figures need.
 Jinja escapes all values because file names and genre names come from the data.
 """
 

@@ -33,7 +33,7 @@ def report_page(report: EvaluationReport, *, name: str, facts: VersionFacts | No
 
     Args:
         name: name of the model.
-        facts: facts recorded about the model in the registry; None if there are none.
+        facts: facts that the registry records about the model; None if it records none.
     """
     classifier, evaluation = report.classifier, report.evaluation
     whose = "the model's " if report.side != "all" else ""
@@ -100,7 +100,7 @@ def saliency_image(levels: NDArray[np.uint8], saliency: NDArray[np.float32]) -> 
 
 
 def saliency_centre(saliency: NDArray[np.float32]) -> str:
-    """Return a text with the centre of mass of a saliency map (128, 333) in s and Hz."""
+    """Return text that locates the centre of mass of a saliency map (128, 333) in s and Hz."""
     total = float(saliency.sum())
     if not total:
         return "nowhere in particular"

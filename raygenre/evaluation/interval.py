@@ -1,4 +1,4 @@
-"""The 95 % interval of an accuracy; imports nothing heavy."""
+"""The 95 % interval of an accuracy; this module imports no large library."""
 
 import math
 

@@ -167,7 +167,7 @@ class Evaluation:
 
 
 def evaluate_inputs(classifier: Classifier, inputs: NDArray[Any], labels: NDArray[np.int64]) -> Evaluation:
-    """Classify tracks, given as input of the classifier's kind, (N, *shape), and compare with their labels, int64 (N,).
+    """Classify inputs of the classifier's kind, (N, *shape), and compare the predictions with labels, int64 (N,).
 
     Raises:
         ValueError: there are no tracks.

@@ -30,7 +30,7 @@ def markdown_card(classifier: Classifier, *, name: str, facts: VersionFacts | No
 
     Args:
         name: name of the model, used as the card's heading.
-        facts: facts recorded about the model in the registry; None if there are none.
+        facts: facts that the registry records about the model; None if it records none.
     """
     parts = [f"# {name}\n\n{introduction(classifier)}\n"]
     for section in sections(classifier, facts):
@@ -136,7 +136,7 @@ def _groups(protocol: Mapping[str, Any]) -> str:
     """Return what the split implies for the accuracy on music by artists that are not in the training data."""
     by = protocol.get("group_by", "none")
     if by != "none":
-        return f"All tracks of one {by} are in the same subset, so the test accuracy is one for unknown {by}s"
+        return f"All tracks of one {by} are in the same subset, so the test accuracy applies to unknown {by}s"
     if protocol["split"] == "lists":
         return "Whether songs of one artist are in several subsets depends on the lists"
     return (

@@ -73,9 +73,9 @@ class PairedTest:
     def p_value(self) -> float:
         """The one-sided p-value of the exact test of Q. McNemar (1947).
 
-        If the two classifiers are equally good, each track that only one of them classifies correctly is equally likely
-        to be the candidate's or the incumbent's. The p-value is the probability that the candidate would then be
-        correct on at least as many of these tracks as observed.
+        If the two classifiers are equally good, a track that only one of them classifies correctly is equally likely to
+        be classified correctly by the candidate or by the incumbent. The p-value is the probability that the candidate
+        would then be correct on at least as many of these tracks as observed.
         """
         return _tail(self.only_candidate, self.only_candidate + self.only_incumbent)
 

@@ -1,8 +1,8 @@
 """Slices: subsets of tracks on which accuracy may differ from the accuracy on new music.
 
-Training tracks, copies of training tracks, and other songs by the artists of training tracks are easier than new music;
-faulty recordings are harder to classify. Slices come from files that the user names and from the classifier's own
-record of its training tracks.
+Training tracks, copies of training tracks, and other songs by the artists of training tracks are easier to classify
+than new music; faulty recordings are harder. Slices are derived from files that the user provides and from the
+classifier's own record of its training tracks.
 """
 
 import csv

@@ -26,7 +26,7 @@ def accuracy_text(evaluation: Evaluation, side: Side = "test") -> str:
 
 
 def certainty_text(evaluation: Evaluation) -> str:
-    """Return a line that says how many of the predictions above the confidence threshold are correct."""
+    """Return a line that states how many of the predictions above the confidence threshold are correct."""
     certain = int(evaluation.certain.sum())
     if not certain:
         return f"No prediction reaches the confidence threshold of {evaluation.threshold:.0%}; all are uncertain"
@@ -42,7 +42,7 @@ def report_json(report: EvaluationReport) -> str:
 
 
 def report_fields(report: EvaluationReport) -> dict[str, Any]:
-    """Return a report as JSON values: the metrics of all tracks and of each slice, and each track's probabilities."""
+    """Return a report as JSON values: the metrics for all tracks and each slice, and each track's probabilities."""
     return _fields(report.evaluation) | {
         "own_test": report.own_test,
         "warnings": list(report.warnings),

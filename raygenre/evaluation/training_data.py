@@ -23,7 +23,7 @@ class TrainingData:
 
     @classmethod
     def of(cls, classifier: "Classifier", facts: "VersionFacts | None") -> "TrainingData":
-        """Return the data of a classifier; the facts in the registry take precedence over the classifier's origin."""
+        """Return a classifier's training data; facts in the registry take precedence over the classifier's origin."""
         synthetic = facts.synthetic if facts else classifier.origin.get("synthetic")
         if synthetic is None:
             return cls("unknown", "")

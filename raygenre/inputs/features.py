@@ -20,7 +20,7 @@ from raygenre.system.regular_file import check_regular
 FOLDER = "extractor"
 """Name of the folder with the pretrained network, in a classifier's folder."""
 
-_SECTION = 30 * SAMPLE_RATE  # number of samples that are used if a song is longer
+_SECTION = 30 * SAMPLE_RATE  # number of samples that are used from a longer song
 _SINGLE = 31 * SAMPLE_RATE
 
 
@@ -29,7 +29,7 @@ class Features(InputKind):
 
     Args:
         pretrained: the network. Copies of its weights and licence are stored with each classifier.
-        device: where it runs; the CPU if None.
+        device: device on which the network runs; the CPU if None.
     """
 
     name = "features"

@@ -4,7 +4,7 @@ To add a kind, write a module with a subclass of `InputKind` and list it in `ray
 (data sets, training, classifiers, prediction and the endpoint) uses only this interface.
 
 Conventions: a song is cut into windows of about 30 s, and each window becomes one array of the kind's shape. A track of
-a data set is represented by one such array, for the middle of the song.
+a data set is represented by one such array, computed from the middle of the song.
 """
 
 import math
@@ -26,10 +26,10 @@ from raygenre.spectrogram.song import is_image
 
 Stage = Literal["decode", "input"]
 RANGES = 16
-"""Number of values that summarise a window, see `InputKind.summaries`."""
+"""Number of values that summarise a window; see `InputKind.summaries`."""
 WINDOWS_PER_PART = 64
-"""Number of windows in a part of a song. The network processes this many at a time, so a song has the same
-probabilities, bit for bit, in parts and as a whole."""
+"""Number of windows in a part of a song. The network processes this many at a time, so a song's probabilities are the
+same, bit for bit, whether it is read in parts or as a whole."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class InputKind(ABC):
     ) -> Song:
         """Read a spectrogram image (PNG) or an audio file. The type is determined by the file's content, not its name.
 
-        The samples are not kept in memory. The levels of an hour of audio take 5 MB.
+        The samples are not kept in memory. The levels of an hour of audio take up 5 MB.
 
         Args:
             source: path or bytes of the file.

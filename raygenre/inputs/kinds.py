@@ -18,7 +18,7 @@ RECIPES = (spectrogram.RECIPE, features.RECIPE)
 
 
 def installed(name: InputName) -> InputKind:
-    """Return the kind of input for training, on a GPU if there is one.
+    """Return the kind of input for training, on a GPU if one is available.
 
     Raises:
         PretrainedError: the kind needs weights that are not installed or are damaged.
@@ -29,7 +29,7 @@ def installed(name: InputName) -> InputKind:
 
 
 def load(recipe: str, folder: Path, device: torch.device) -> InputKind:
-    """Return the kind of input of the classifier in a folder.
+    """Return the kind of input that the classifier in a folder uses.
 
     Raises:
         PretrainedError: the weights that it needs are missing or damaged.

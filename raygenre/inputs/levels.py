@@ -16,7 +16,7 @@ from raygenre.spectrogram.song import middle_levels
 
 
 class Levels(InputKind):
-    """uint8 (128, 333): 128 mel bands and 333 columns of 90 ms, see `raygenre.spectrogram.levels`."""
+    """uint8 (128, 333): 128 mel bands and 333 columns of 90 ms; see `raygenre.spectrogram.levels`."""
 
     name = "levels"
     recipe = spectrogram.RECIPE

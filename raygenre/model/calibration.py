@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-TARGET_ACCURACY = 0.8  # for predictions that are not marked uncertain
+TARGET_ACCURACY = 0.8  # for predictions that are not marked as uncertain
 MIN_THRESHOLD = 0.5  # below it, the predicted genre is less probable than all others combined
 MIN_CERTAIN = 10  # smallest number of predictions above the threshold that gives a meaningful accuracy
 TEMPERATURES = (0.1, 10.0)  # search range

@@ -54,8 +54,8 @@ class Classifier:
     """A network in evaluation mode, with its genres, calibration and origin.
 
     Attributes:
-        calibration: temperature and threshold, fitted on the predictions of networks with the same hyperparameters for
-            tracks on which they were not trained.
+        calibration: temperature and threshold, fitted on predictions that networks with the same hyperparameters
+            made for tracks on which they were not trained.
         origin: facts about the training run, for users and the registry: the study, the data digest, and whether the
             data is synthetic.
         sha256: the checksum that was verified when the classifier was loaded; empty if it was not loaded from disk.
@@ -84,7 +84,7 @@ class Classifier:
             raise ClassifierError(f"the network expects input of the shape {needed}, not {self.input.shape}")
 
     def probabilities(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
-        """Return calibrated probabilities for input of its kind, (N, *shape), as float32 (N, G) whose rows sum to 1."""
+        """Return calibrated probabilities, float32 (N, G) with rows that sum to 1, for inputs (N, *shape)."""
         return self.calibration.probabilities(predict_logits(self.model, inputs)).numpy()
 
     def predict(self, song: Song) -> Prediction:
@@ -98,7 +98,7 @@ class Classifier:
         return [self.combine_windows(part) for part in np.split(rows, ends[:-1])]
 
     def predict_parts(self, parts: Iterable[Song]) -> tuple[Prediction, tuple[tuple[float, float], ...]]:
-        """Classify a song that is read in parts, and return the times of all its windows with the prediction.
+        """Classify a song that is read in parts; return its prediction and the times of all its windows.
 
         Memory use does not grow with the song's length. The prediction equals that for the whole song, bit for bit.
         """
@@ -123,14 +123,14 @@ class Classifier:
         )
 
     def on(self, device: torch.device) -> "Classifier":
-        """Return this classifier on a device, to which its networks are moved."""
+        """Return this classifier with its networks moved to a device."""
         return replace(self, model=self.model.to(device), input=self.input.on(device))
 
     def verify(self) -> None:
         """Run the self-check: classify the stored examples and compare the probabilities.
 
         Raises:
-            ClassifierError: there are no examples, or the probabilities differ from the stored values.
+            ClassifierError: the classifier has no examples, or the probabilities differ from the stored values.
         """
         if self.examples is None:
             raise ClassifierError("the classifier was not loaded from a folder and has no examples to verify")

@@ -1,6 +1,6 @@
 """The files of a classifier: names, format, checksum, and checks of their content.
 
-The checksum covers everything that determines a prediction, so that no part of it can be replaced unnoticed.
+The checksum covers everything that determines a prediction, so that no part can be replaced unnoticed.
 """
 
 import hashlib
@@ -79,7 +79,7 @@ def check_finite(weights: Mapping[str, torch.Tensor]) -> None:
 
 
 def genres_problem(genres: object) -> str:
-    """Return why these cannot be the genres of a classifier, or an empty string."""
+    """Return why these values cannot be a classifier's genres, or an empty string if they can."""
     if not isinstance(genres, list | tuple) or not genres:
         return f"the genres must be a list of names, not {genres!r}"
     for genre in genres:

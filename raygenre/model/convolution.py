@@ -21,7 +21,7 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional as F
 from torch.nn.grad import conv2d_input
 
-# With fewer channels, the transforms cost more time than the products save.
+# With fewer channels, the transforms take more time than the products save.
 _WINOGRAD_CHANNELS = 32
 _TILE = 4
 _PATCH = _TILE + 2

@@ -19,7 +19,7 @@ class HeadConfig:
         genres: number of classes.
         features: number of input values.
         dense: number of units in the dense layer.
-        dropout: dropout probability of the features and after the dense layer.
+        dropout: dropout probability before and after the dense layer.
         network: distinguishes these dimensions from those of a GenreCNN in a file.
     """
 
@@ -46,8 +46,8 @@ class GenreHead(nn.Module):
         super().__init__()
         self.config = config
         # The features of a track never change, so the statistics are averaged over all batches (momentum None). Moving
-        # averages would start at 0 and 1, far from the features, and training on a small data set takes few steps: with
-        # two steps per epoch, the validation loss stayed above the loss of guessing for the first 20 epochs.
+        # averages would start at 0 and 1, far from the features, and adapt too slowly on a small data set, which has
+        # few steps per epoch: with two, the validation loss stayed above that of guessing for the first 20 epochs.
         self.normalisation = nn.BatchNorm1d(config.features, momentum=None)
         self.classifier = nn.Sequential(
             Dropout(config.dropout),
@@ -62,6 +62,6 @@ class GenreHead(nn.Module):
                 nn.init.zeros_(layer.bias)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return the logits (B, G) of features, float32 (B, F)."""
+        """Return the logits (B, G) for features, float32 (B, F)."""
         logits: Tensor = self.classifier(self.normalisation(features))
         return logits

@@ -65,7 +65,7 @@ class Drift:
         self._counts = np.zeros((RANGES, BINS), dtype=np.int64)
 
     def add(self, summaries: NDArray[np.float64]) -> None:
-        """Add a song, given as the summaries of its windows, float64 (W, 16), whose mean is used."""
+        """Add a song, represented by the mean of its windows' summaries, float64 (W, 16)."""
         bins = _bins(summaries.mean(axis=0, keepdims=True), self._reference.edges)  # (1, 16)
         if len(self._recent) == RECENT_SONGS:
             self._counts -= _counts(self._recent[0])

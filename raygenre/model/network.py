@@ -15,7 +15,7 @@ from raygenre.model.dropout import Dropout
 from raygenre.spectrogram.levels import COLUMNS, N_MELS
 
 MIN_CROP = 32
-"""Smallest number of columns of a crop: 2.9 s of music."""
+"""Smallest number of columns in a crop: 2.9 s of music."""
 
 NormalisationName = Literal["none", "batch"]
 StemName = Literal["plain", "strided"]
@@ -74,7 +74,7 @@ class ModelConfig:
 
     @property
     def crop_starts(self) -> list[int]:
-        """First columns of the crops that a prediction averages; neighbours overlap by half or a little more."""
+        """First columns of the crops that a prediction averages; adjacent crops overlap by half or slightly more."""
         last = COLUMNS - self.crop_columns
         count = max(math.ceil(2 * COLUMNS / self.crop_columns) - 1, 2) if last else 1
         return [round(index * last / max(count - 1, 1)) for index in range(count)]
@@ -91,7 +91,7 @@ class GenreCNN(nn.Module):
         for number, width in enumerate(config.widths):
             strided = number == 0 and config.stem == "strided"
             layers += self._convolution(channels, width, strided=strided)
-            # ReLU follows max pooling. The result is the same, but only a quarter as many values are processed.
+            # ReLU follows max pooling: the result is the same, but ReLU processes only a quarter as many values.
             if number < len(config.widths) - 1 and not strided:
                 layers.append(nn.MaxPool2d(2))
             layers.append(nn.ReLU())

@@ -1,4 +1,4 @@
-"""The networks that can be trained, by the kind of their input: pictures or features."""
+"""The networks that can be trained on each kind of input: spectrograms or features."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,10 +20,10 @@ def build(config: NetworkConfig) -> Network:
 
 
 def config_of(fields: Mapping[str, Any]) -> NetworkConfig:
-    """Return a configuration that was stored as JSON.
+    """Restore a network's configuration from its fields in JSON.
 
     Raises:
-        KeyError, TypeError, ValueError: it is not a valid configuration.
+        KeyError, TypeError, ValueError: the fields are not a valid configuration.
     """
     if fields.get("network") == "head":
         return HeadConfig(**fields)
@@ -38,5 +38,5 @@ def silence(config: NetworkConfig) -> NDArray[Any]:
 
 
 def needs_whole_batches(config: NetworkConfig) -> bool:
-    """Return whether a training batch must not be divided, because the network normalises by the batch's statistics."""
+    """Return whether a training batch must not be divided because the network normalises by batch statistics."""
     return isinstance(config, HeadConfig) or config.normalisation == "batch"

@@ -50,7 +50,7 @@ class SeenTracks:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Restore the value of `to_json`.
+        """Restore the tracks from the result of `to_json`.
 
         Raises:
             ValueError: the text is malformed.

@@ -3,7 +3,7 @@
 The examples are stored with the weights, together with the probabilities that the network computed when it was saved. A
 machine that computes different probabilities because of its device, a library or a damaged file must not serve these
 weights. The example tracks are synthetic, so no real recording is distributed with a network. If the input is itself
-computed by a network, it is computed again for the first example.
+computed by a network, the check recomputes it for the first example.
 """
 
 from collections.abc import Callable
@@ -69,7 +69,7 @@ class SelfCheck:
         if not difference <= TOLERANCE:  # also true for NaN
             raise SelfCheckError(
                 f"probabilities of the stored examples differ by {difference:.3g}, more than {TOLERANCE}; the device, "
-                "a library or a file differs from when the classifier was saved"
+                "a library or a file has changed since the classifier was saved"
             )
 
     def save(self, path: Path) -> None:

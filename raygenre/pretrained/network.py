@@ -4,14 +4,14 @@ The network was trained by J. Pons and X. Serra (musicnn: Pre-trained convolutio
 tagging, 2019) on the Million Song Dataset. This module only evaluates it.
 
 Its front end slides two wide kernels (7 frames × 38 or 67 bands: timbre) and three long ones (128, 64 and 32 frames × 1
-band: rhythm) over a single channel, and keeps each one's largest normalised value over all bands. This takes a third of
-the time that torch's convolutions take, or a sixth in bfloat16 (`benchmarks/pretrained.py`), because of two facts:
+band: rhythm) over a single channel, and keeps each kernel's largest normalised value over all bands. This takes a third
+of the time that torch's convolutions take, or a sixth in bfloat16 (`benchmarks/pretrained.py`), for two reasons:
 
 - Each kernel's outputs at one band, for all frames, are one matrix product of the frames' neighbourhoods with the
   kernels. Neighbourhoods at different bands are overlapping views of the same memory, so nothing is copied for them.
 - The largest normalised value is the normalised largest value or, where the scale gamma is negative, the normalised
-  smallest one. Therefore, the kernels of those channels are negated, one running maximum is enough, and bias, rectifier
-  and normalisation are applied to one value for each frame and channel instead of up to 96.
+  smallest one. The kernels of those channels are therefore negated, so one running maximum is enough. The bias, the
+  rectifier and the normalisation are applied to one value for each frame and channel instead of up to 96.
 
 Shapes: P patches, T = 187 frames of 16 ms, M = 96 mel bands, C channels.
 """
@@ -67,11 +67,11 @@ class Dimensions:
 
 
 class Output(NamedTuple):
-    """What the network computes for patches.
+    """The network's output for patches.
 
     Attributes:
         features: (P, 1506), the maximum and the mean over time of channel 0, then of channel 1, and so on.
-        logits: (P, 50), one per tag; `sigmoid` makes them probabilities.
+        logits: (P, 50), one per tag; `sigmoid` converts them to probabilities.
     """
 
     features: Tensor
@@ -92,21 +92,21 @@ class PooledConvolution(nn.Module):
         self.normalisation = nn.BatchNorm1d(channels, EPSILON)
 
     def forward(self, patches: Tensor) -> Tensor:
-        """(P, T, M) → (P, C, T), computed in the precision of `patches` until the maximum and returned in float32."""
+        """(P, T, M) → (P, C, T), computed in the precision of `patches` up to the maximum, and returned in float32."""
         signs = torch.where(self.normalisation.weight < 0, -1.0, 1.0)
         kernels = (self.convolution.weight[:, 0] * signs[:, None, None]).to(patches.dtype)  # (C, frames, bands)
         largest = self._over_frames(patches, kernels) if self.bands == 1 else self._over_bands(patches, kernels)
         return self.completed(largest.float(), signs)
 
     def completed(self, largest: Tensor, signs: Tensor) -> Tensor:
-        """Return the normalised values for the largest products, (P, C, T), with kernels times `signs`, (C,)."""
+        """Return the normalised values, given the largest products, (P, C, T), of kernels times `signs`, (C,)."""
         assert self.convolution.bias is not None
         rectified = F.relu(torch.addcmul(self.convolution.bias[:, None], signs[:, None], largest))
         normalised: Tensor = self.normalisation(rectified)
         return normalised
 
     def _over_bands(self, patches: Tensor, kernels: Tensor) -> Tensor:
-        """Wide kernels: one product for each position over the bands, with all frames."""
+        """Apply wide kernels: one matrix product, over all frames, for each position along the bands."""
         padded = F.pad(patches, (0, 0, *_same(self.frames)))
         # (P·T, M·frames): each frame's neighbours, band after band, so that a position's window is a slice of columns
         neighbours = padded.unfold(1, self.frames, 1).reshape(-1, BANDS * self.frames)
@@ -121,7 +121,7 @@ class PooledConvolution(nn.Module):
         return largest.view(len(patches), FRAMES, -1).mT
 
     def _over_frames(self, patches: Tensor, kernels: Tensor) -> Tensor:
-        """Long kernels: one product for every eight frames, with all bands."""
+        """Apply long kernels: one matrix product, over all bands, for every eight frames."""
         steps = -(-FRAMES // _FRAMES_PER_PRODUCT)
         before, after = _same(self.frames)
         padded = F.pad(patches.mT, (before, after + steps * _FRAMES_PER_PRODUCT - FRAMES))
@@ -178,7 +178,7 @@ class MusicNetwork(nn.Module):
 
         Args:
             patches: float32 (P, 187, 96), from `log_mel`.
-            bfloat16: whether to multiply in bfloat16, which is fast on some processors; sums and pools stay in float32.
+            bfloat16: whether to multiply in bfloat16, fast on some processors; sums and pooling stay in float32.
         """
         size = _PATCHES_IN_BFLOAT16 if bfloat16 else _PATCHES_IN_FLOAT32
         if patches.device.type != "cpu":

@@ -75,7 +75,7 @@ def is_installed(folder: Path | None = None) -> bool:
 
 
 def read_about(folder: Path | None = None) -> About:
-    """Return where installed weights come from.
+    """Return the description of the installed weights.
 
     Raises:
         PretrainedError: the weights are not installed, or their description is damaged.

@@ -7,9 +7,10 @@ one data file, little-endian float32 values and uncompressed blocks are supporte
 
 A table is a sequence of blocks, followed by a footer of 48 bytes, which contains the position of the index block. The
 index block's values are the positions of the blocks with the entries. An entry consists of the number of bytes that its
-key shares with the previous key, the number of further bytes of the key, the number of bytes of the value, and these
-bytes. After the entries come the positions from which a reader can start, as 4-byte integers, and their number. Numbers
-are varints: seven bits per byte, lowest first, and the eighth bit indicates whether more follow.
+key shares with the previous key, the number of further bytes of the key, the number of bytes of the value, and then the
+bytes of the key and the value. After the entries come the positions from which a reader can start, as 4-byte integers,
+and their number. Numbers are varints: seven bits per byte, lowest first, and the eighth bit indicates whether more
+follow.
 """
 
 import math
@@ -31,7 +32,7 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types of protocol buffe
 
 
 class CheckpointError(RaygenreError, ValueError):
-    """A file is not a checkpoint that can be read here. The message says why."""
+    """A file is not a checkpoint that can be read here. The message explains why."""
 
 
 def read_checkpoint(index: bytes, data: bytes) -> dict[str, NDArray[np.float32]]:
@@ -131,7 +132,7 @@ def _number(fields: dict[int, int | bytes], field: int) -> int:
 
 
 def _message(value: int | bytes) -> bytes:
-    """Return a field's value, which is a protocol buffer itself."""
+    """Return a field's value, which must itself be a protocol buffer."""
     if isinstance(value, int):
         raise CheckpointError(f"the checkpoint's index has the number {value} where a message is expected")
     return value

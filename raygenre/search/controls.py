@@ -1,7 +1,7 @@
 """Limits that a search obeys while it runs, and its report of the places that it could use.
 
-A search reads its `Controls` between two epochs and writes its `Demand`; another thread of the driver writes the
-`Controls` and reads the `Demand`. The default controls impose no limits.
+A search reads its `Controls` between epochs and writes its `Demand`; another thread of the driver writes the `Controls`
+and reads the `Demand`. The default controls impose no limits.
 """
 
 import threading
@@ -20,10 +20,10 @@ class SearchStopped(Exception):  # noqa: N818 (not an error)
 class Demand:
     """The places that a search could use at the moment.
 
-    A place is what one training run needs: a trial, a repeat or the final training.
+    A place provides the CPUs and GPUs for one training run: a trial, a repeat or the final training.
 
     Attributes:
-        phase: what the search is doing; `closing` is the time before, between and after the training phases.
+        phase: what the search is doing; `closing` covers the time before, between and after the training phases.
         places: number of training runs that could run at the same time, regardless of how many fit on the cluster; 0
             in `closing`.
         running: number of training runs that have a place.
@@ -41,13 +41,13 @@ class Controls:
     """The limits that a running search must follow; any thread may set any attribute at any time.
 
     Attributes:
-        limit: number of places granted; None for as many as fit. Runs over the limit pause after the epoch in
-            progress; with 0, all of them do. `--max-concurrent` of the search is a second limit.
-        trials: new number of trials of the search; None to leave it unchanged. A number lower than the study's current
-            one is ignored.
+        limit: number of places granted; None for as many as fit. Runs above the limit pause after the epoch in
+            progress; with 0, all runs pause. The search's `--max-concurrent` is an additional limit.
+        trials: new number of trials of the search; None to leave it unchanged. A number below the study's current
+            number is ignored.
         time_budget: new time budget in s, 0 for none; None to leave it unchanged. See `SearchConfig.time_budget`.
-        demand: the places that the search could use now; None before its first phase. Written by the search.
-        seconds_left: returns an estimate of the time left in s; None while it is unknown. Replaced by the search.
+        demand: the places that the search could use now; None before its first phase. Set by the search.
+        seconds_left: returns an estimate of the time left in s; None while it is unknown. Set by the search.
     """
 
     def __init__(self, *, limit: int | None = None, trials: int | None = None) -> None:

@@ -13,7 +13,7 @@ def parse_duration(text: str, name: str) -> float:
 
     Args:
         text: numbers with units, such as `90m`, `1.5h` or `1d 12h`; `0` means none.
-        name: name of the option, for the error.
+        name: name of the option, for the error message.
 
     Raises:
         ConfigError: the text does not have this format.

@@ -16,10 +16,10 @@ _ONLY_CNN = ("preset", "search_width", "augmentation")
 
 
 def choose_network(options: Options, tracks: Dataset, base: Mapping[str, Any] | None = None) -> tuple[NetworkName, str]:
-    """Return the network of a new search, and a note that explains the choice to the user.
+    """Return the network for a new search, and a note that explains the choice to the user.
 
     Args:
-        base: fields of run.yaml from an earlier search, whose network is used again.
+        base: fields of run.yaml from an earlier search, whose network is reused.
 
     Raises:
         OptionError: the options are mutually exclusive, or the tracks are images.
@@ -53,10 +53,10 @@ def choose_network(options: Options, tracks: Dataset, base: Mapping[str, Any] | 
 
 
 def check_head(space: Mapping[str, Entry], batch_size: int) -> None:
-    """Check that a network for pretrained features has the hyperparameters of a space, and can be trained with them.
+    """Check that a network on pretrained features has all hyperparameters of a space and can be trained with them.
 
     Args:
-        batch_size: used if the space does not contain it.
+        batch_size: batch size to use if the space does not contain one.
 
     Raises:
         SpaceError: the network lacks one of them, or cannot be trained with them.
@@ -87,7 +87,7 @@ def _check_usable(options: Options, tracks: Dataset, wanted_by: str) -> None:
 
 
 def _images(tracks: Dataset) -> str:
-    """Return which tracks are images, as the start of a clause; empty if there are no images."""
+    """Return which tracks are images, as the start of a clause; empty if none are."""
     number, total = images(tracks), len(tracks.tracks)
     if not number:
         return ""

@@ -32,7 +32,8 @@ class Options:
 
     Attributes:
         time_budget: duration such as `2h`; empty for none.
-        from_studies, from_best: earlier studies whose best settings are tried first, and how many of each.
+        from_studies, from_best: earlier studies whose best settings are tried first, and the number of settings per
+            study.
         max_failures: number of trials in a row that fail for the same reason before the search ends; 0 for no limit.
         given: names of the options set on the command line; all others have their defaults.
     """

@@ -1,7 +1,7 @@
 """Resolves the options of `raygenre tune` and, if given, run.yaml into a configuration.
 
 An option on the command line overrides run.yaml, which overrides the defaults. Values that depend on other values
-(`auto` for the sampler and the preset, the defaults for synthetic tracks, the scheduler with several objectives) are
+(`auto` for the sampler and the preset, the defaults for synthetic tracks, the scheduler for several objectives) are
 resolved here, so the stored configuration can be run again unchanged.
 """
 
@@ -58,7 +58,7 @@ def resolve(
 
     Args:
         base: fields of run.yaml from an earlier search.
-        network: what `choose_network` returned.
+        network: the network that `choose_network` returned.
         earlier: the best settings of the studies in `from_studies`.
 
     Raises:

@@ -43,7 +43,7 @@ from raygenre.tracking.tracker import Tracker
 from raygenre.training.member import Inputs
 
 _VALIDATION = 0.3  # time to validate a track, relative to the time to train on it
-_THREAD = 0.3  # speed that each further thread adds, relative to the first
+_THREAD = 0.3  # speed that each additional thread adds, relative to the first thread
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,8 @@ def run_search(
         controls: the limits that the search obeys while it runs, and its reports of the places that it could use.
 
     Raises:
-        Interrupted: Ctrl-C.
-        SearchStopped: the `controls` asked the search to stop; everything is saved.
+        Interrupted: the user pressed Ctrl-C.
+        SearchStopped: the `controls` requested a stop; everything is saved.
         SearchFailedError: too many trials in a row failed for the same reason, no trial completed, or every finalist
             failed.
     """
@@ -108,9 +108,9 @@ def search_timer(ledger: Ledger, resources: Resources) -> SearchTimer:
 
 
 def work(ledger: Ledger, resources: Resources, *, slots: int) -> Work:
-    """Return the work of a search, given that `slots` training runs fit on the cluster at the same time."""
+    """Return the work that a search has to do, given that `slots` training runs fit on the cluster at the same time."""
     config, split = ledger.config, ledger.split
-    # An epoch of a trial trains and validates the network of each fold; the final training has one network.
+    # An epoch of a trial trains and validates one network per fold; the final training trains a single network.
     trial = sum(len(fold.train) + _VALIDATION * len(fold.validation) for fold in split.folds)
     threads = max(1, int(final_cpus(resources))) / max(1, int(resources.cpus))
     return Work(

@@ -16,11 +16,11 @@ from raygenre.tracking.tracker import Status, Tracker
 
 @contextmanager
 def tracking_session(ledger: Ledger, storage: Storage, display: Display) -> Iterator[Tracker]:
-    """Track a search. When it ends, for any reason, end all its runs and display where MLflow updates are still queued.
+    """Track a search. When it ends for any reason, end all its runs and display where any unsent updates are queued.
 
     Raises:
-        TrackingUnreachableError: MLflow was unreachable when it was needed; the message says what has been saved and
-            how to resume.
+        TrackingUnreachableError: MLflow was unreachable when it was needed; the message explains what has been saved
+            and how to resume.
         TrackingAddressError: no usable MLflow server was ever found at the address.
     """
     tracker = Tracker(storage, ledger.folder, ledger.id)
@@ -28,7 +28,7 @@ def tracking_session(ledger: Ledger, storage: Storage, display: Display) -> Iter
         if tracker.unreachable_reason:
             display.message(
                 f"MLflow at {tracker.uri} is unreachable ({tracker.unreachable_reason}). The search continues; "
-                f"updates are queued in {tracker.spool} and uploaded when it is back."
+                f"updates are queued in {tracker.spool} and uploaded when MLflow is back."
             )
         try:
             yield tracker
@@ -37,7 +37,8 @@ def tracking_session(ledger: Ledger, storage: Storage, display: Display) -> Iter
         except BaseException as error:
             unreachable = is_unreachable(error)
             with suppress(OSError):  # the disk may be full; the next driver ends the runs that stay open
-                # Only the registration needs MLflow, so an unreachable MLflow means that all training succeeded.
+                # Only the registration requires MLflow to be reachable, so this error means that all training
+                # succeeded.
                 _end_all(tracker, ledger, "FINISHED" if unreachable else _status(error))
                 tracker.flush(0 if unreachable else None)
                 note_run_ids(ledger, tracker)

@@ -20,7 +20,7 @@ class WarmStart:
     Attributes:
         points: the start points, each with the values that are in the space.
         sources: where each point comes from, such as `autumn trial 3`.
-        note: a note for the user that says which settings were taken over.
+        note: a note for the user that lists the settings used.
     """
 
     points: list[dict[str, Value]]
@@ -34,8 +34,8 @@ def warm_start(
     """Return start points from the settings of earlier studies; values outside the space are left out.
 
     Args:
-        network: the kind of network of the new search.
-        most: maximum number of points; the best of each study come first.
+        network: the kind of network that the new search trains.
+        most: maximum number of points; the best points of each study come first.
 
     Raises:
         OptionError: a study has a different kind of network, or none of its values fit into the space.

@@ -31,7 +31,7 @@ _RED_GREEN_BLUE = bytes.fromhex(
 )
 
 MAGMA: NDArray[np.uint8] = np.frombuffer(_RED_GREEN_BLUE, dtype=np.uint8).reshape(256, 3)
-"""Colour of each level: 256 rows of red, green and blue, all different."""
+"""Colour of each level: 256 different rows of red, green and blue."""
 
 OPAQUE = np.uint32(0xFF000000)
 """The alpha bits of an opaque pixel whose four bytes, red first, are read as a single number."""

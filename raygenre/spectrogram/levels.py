@@ -64,13 +64,13 @@ def levels(samples: Tensor, *, under_frame: bool = False) -> Tensor:
         clips = samples if samples.ndim == 2 else samples[None]
         found = _levels(_mel_power(_frames(clips, 0, _number_of_frames(clips))).mT, margin)
         return found if samples.ndim == 2 else found[0]
-    if samples.ndim == 2:  # one clip fits into the cache, and its levels do not depend on the others
+    if samples.ndim == 2:  # one clip fits into the cache, and its levels do not depend on other clips
         return torch.stack([levels(clip, under_frame=under_frame) for clip in samples])
     return LevelStream().finish(samples, under_frame=under_frame)
 
 
 class LevelStream:
-    """Computes the levels of a clip on the CPU while its samples arrive. They equal those of `levels`, bit for bit."""
+    """Computes the same levels of a clip as `levels`, bit for bit, on the CPU while its samples arrive."""
 
     def __init__(self) -> None:
         self._blocks: list[Tensor] = []  # mel power of the frames so far, (frames, 128) each
@@ -103,7 +103,7 @@ class LevelStream:
 
     @property
     def _done(self) -> int:
-        """The number of frames so far."""
+        """The number of frames computed so far."""
         return _FRAMES_PER_BLOCK * len(self._blocks)
 
     @property
@@ -138,9 +138,9 @@ def _number_of_frames(samples: Tensor) -> int:
 
 
 def _frames(samples: Tensor, first: int, last: int) -> Tensor:
-    """Return frames `first` to `last` − 1 of clips (…, N), each centred on its first sample: (…, frames, 2048).
+    """Return frames `first` to `last` − 1 of clips (…, N): (…, frames, 2048).
 
-    Clips are padded with silence on both sides.
+    Frame i is centred on sample 512·i. Clips are padded with silence on both sides.
     """
     start, stop = first * HOP_LENGTH - N_FFT // 2, (last - 1) * HOP_LENGTH + N_FFT // 2
     part = samples[..., max(start, 0) : stop]

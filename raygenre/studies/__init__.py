@@ -1,1 +1,1 @@
-"""The studies service: searches by many people that share one cluster or machine."""
+"""The studies service, with which many people run searches on one cluster or machine."""

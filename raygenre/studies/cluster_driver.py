@@ -35,7 +35,7 @@ _TOKEN = "set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to 
 
 
 class ClusterJobsError(RaygenreError, RuntimeError):
-    """A cluster does not accept a job, or cannot run it; the message says why."""
+    """A cluster does not accept a job, or cannot run it; the message explains why."""
 
 
 class ClusterJobs:
@@ -66,7 +66,7 @@ class ClusterJobs:
 
         Args:
             environment: variables to set for the driver and its workers.
-            ship: whether to send this installation's code of the package.
+            ship: whether to send the package code of this installation.
         """
         runtime_env: dict[str, object] = {"env_vars": dict(environment)}
         if ship:
@@ -96,7 +96,7 @@ class ClusterJobs:
         return lines[-1] if lines else info.message or str(info.status)
 
     def logs(self, job: str) -> str:
-        """Return what a job has printed."""
+        """Return the output of a job."""
         with self._errors():
             return str(self._client.get_job_logs(job))
 
@@ -119,7 +119,7 @@ class ClusterJobs:
 
 @contextmanager
 def _without_variables() -> Iterator[None]:
-    """Remove the variables that would override an address that was given explicitly."""
+    """Remove the variables that would override an explicitly specified address."""
     removed = {name: os.environ.pop(name) for name in _VARIABLES if name in os.environ}
     try:
         yield
@@ -128,10 +128,10 @@ def _without_variables() -> Iterator[None]:
 
 
 def wait_until_started(jobs: ClusterJobs, job: str, has_started: Callable[[], bool], sleep: Callable[[], None]) -> None:
-    """Wait until a driver has reported.
+    """Wait until a driver has sent its first report.
 
     Raises:
-        ClusterJobsError: its job ended first.
+        ClusterJobsError: the driver's job ended before that.
     """
     while not has_started():
         if failure := jobs.failure(job):

@@ -13,7 +13,7 @@ from raygenre.search.study.trial_attributes import FAILURE, is_own
 from raygenre.studies.study import Progress
 from raygenre.system.location import Location
 
-_ERRORS = 3  # failures that are reported
+_ERRORS = 3  # number of failures to report
 
 
 class LedgerReader:
@@ -21,7 +21,7 @@ class LedgerReader:
 
     Args:
         location: the study's folder or URL.
-        url: URL of the database of its trials, if they are not in the folder.
+        url: URL of the database that contains the study's trials, if they are not in the folder.
     """
 
     def __init__(self, location: Location, url: str | None) -> None:

@@ -1,4 +1,4 @@
-"""Deletes studies: trials, training states and log; runs in MLflow only on request."""
+"""Deletes studies with their trials, training states and logs; MLflow runs only on request."""
 
 import os
 import shutil
@@ -18,12 +18,12 @@ def delete_study(storage: Storage, name: str, study_url: str | None, *, with_run
     """Delete a study that no driver is running.
 
     Args:
-        study_url: URL of the database of its trials, if they are not in the storage.
+        study_url: URL of the database that contains its trials, if they are not in the storage.
         with_runs: whether to delete its runs in MLflow as well.
 
     Raises:
         StudyBusyError: a driver has the study open.
-        StudiesError: there are queued updates for MLflow, which would be lost.
+        StudiesError: updates are still queued for MLflow and would be lost.
         OSError: the storage cannot be written.
     """
     location = storage.studies / name

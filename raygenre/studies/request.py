@@ -21,11 +21,11 @@ PLACEMENT = (
     "promote",
     "verbose",
 )
-"""Options that also apply when a study is resumed; the study has recorded the others."""
+"""Options that also apply when a study is resumed; the others are recorded in the study."""
 
 
 class RequestError(RaygenreError, ValueError):
-    """A study cannot be submitted as requested, or was submitted by another version."""
+    """A study cannot be submitted as requested, or was submitted by another version of raygenre."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Request:
     Attributes:
         options: the options, with absolute paths.
         files: content of the files, by option and name; empty if the driver runs on the submitter's machine.
-        ship: whether to send the submitter's code of the package to the cluster.
+        ship: whether to send the submitter's package code to the cluster.
         variables: names of environment variables to pass to the study.
     """
 
@@ -72,7 +72,7 @@ class Request:
         """Read a request.
 
         Raises:
-            RequestError: it was written by another version.
+            RequestError: the request was written by another version of raygenre.
         """
         content = json.loads(text)
         known = {field.name for field in fields(Options)}

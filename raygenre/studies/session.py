@@ -1,4 +1,4 @@
-"""Reports what a study's driver does every second, and passes new limits to its search."""
+"""Reports every second what a study's driver does, and passes new limits to its search."""
 
 import threading
 import time
@@ -18,15 +18,15 @@ _END_SECONDS = 20.0  # s for the last report
 
 
 class DriverSession:
-    """Reports for a driver; use it as a context manager around the search.
+    """Sends the reports of a driver; use it as a context manager around the search.
 
-    One thread reports. After `observe`, another thread reads the study's progress, which may take a long time if a
-    store does not respond.
+    One thread sends the reports. After `observe` is called, another thread reads the study's progress, which may take a
+    long time if a store does not respond.
 
     Args:
         attempt: number of this start.
         controls: controls of the search.
-        first: the resources that the study needs until the search has started and reports its own.
+        first: the resources that the study needs until the search has started and reports its own needs.
         share_out: called every second after the report; distributes places, or ensures that an arbiter does so.
         progress: returns the progress of the study.
         facts: called about once a minute; returns the values of other columns, such as `bytes`.

@@ -1,8 +1,8 @@
 """How studies share the places of a cluster: by priority, then equally.
 
-A place is what one training run needs. Places are handed out one at a time, each to the study with the smallest
-dominant share (the larger of its shares of the CPUs and the GPUs: Ghodsi et al., Dominant Resource Fairness, NSDI
-2011). If all places have the same size, this is the study with the fewest places.
+A place provides the CPUs and GPUs for one training run. Places are handed out one at a time, each to the study with the
+smallest dominant share (the larger of its shares of the CPUs and the GPUs: Ghodsi et al., Dominant Resource Fairness,
+NSDI 2011). If all places have the same size, this is the study with the fewest places.
 """
 
 from collections import Counter
@@ -17,7 +17,7 @@ _ROUNDING = 1e-9  # fractions such as 0.1 GPU do not add up exactly
 
 @dataclass(frozen=True)
 class Claim:
-    """What a study could use.
+    """The places that a study could use.
 
     Attributes:
         name, owner: the study, and who submitted it.
@@ -71,12 +71,12 @@ def fair_shares(claims: Sequence[Claim], nodes: Sequence[Node], limits: Mapping[
 
 
 def _dominant(claim: Claim, total: Node) -> float:
-    """Return the share of the whole cluster that one place takes."""
+    """Return the share of the whole cluster that one place occupies."""
     return max(claim.cpus / total.cpus if total.cpus else 0.0, claim.gpus / total.gpus if total.gpus else 0.0)
 
 
 def _take(claim: Claim, free: list[list[float]]) -> bool:
-    """Take a place from the fitting node with the fewest free GPUs and then CPUs; return whether there was one."""
+    """Take a place on the fullest fitting node (fewest free GPUs, then CPUs); return False if no node has room."""
     fitting = [node for node in free if node[0] + _ROUNDING >= claim.cpus and node[1] + _ROUNDING >= claim.gpus]
     if not fitting:
         return False

@@ -95,7 +95,7 @@ class StudyStore:
                 ) from error
 
     def all(self) -> list[Study]:
-        """Return all studies, oldest first; studies whose drivers have died are marked as failed first."""
+        """Mark the studies whose drivers have died as failed, and return all studies, oldest first."""
         if not self._database.exists:
             return []
         self.sweep()
@@ -107,7 +107,7 @@ class StudyStore:
         """Return a study.
 
         Raises:
-            StudiesError: there is no such study.
+            StudiesError: the study does not exist.
         """
         known = {study.name: study for study in self.all()}
         if name not in known:
@@ -119,7 +119,7 @@ class StudyStore:
         self._change(_is_start(name, attempt), job=job)
 
     def start(self, name: str, attempt: int, *, job: str, scope: str) -> bool:
-        """Record that the driver of a start has started; return False if the study is no longer waiting for it."""
+        """Record that the driver of this start is running; return False if the study is no longer waiting for it."""
         queued = and_(_is_start(name, attempt), studies.c.state == "queued")
         return self._change(queued, job=job, scope=scope, heartbeat_at=self._now)
 
@@ -129,7 +129,7 @@ class StudyStore:
         """Record a driver's report, and return the study with its settings; None if another driver is running it.
 
         Args:
-            seconds: s since the last report.
+            seconds: time since the last report, in s.
             facts: values of other columns, such as `bytes`.
         """
         values: dict[str, Any] = {"heartbeat_at": self._now, **vars(needs), **facts}

@@ -1,4 +1,4 @@
-"""The tables of studies.
+"""The database tables of the studies service.
 
 A study is a row that its driver, the commands and the arbiter share: the commands write its settings, the driver writes
 its progress, and the arbiter writes how many places it may use.

@@ -18,14 +18,14 @@ from raygenre.system.ray_folder import planned_ray_folder
 
 HOST = "127.0.0.1"
 TRIAL_MEMORY = 3e9  # bytes that a search's trial needs, according to docs/operations.md
-MIN_MEMORY = 1e9  # bytes; loading the libraries and a model needs about as much
+MIN_MEMORY = 1e9  # bytes; loading the libraries and a model needs about this much
 FEW_BYTES, MIN_BYTES = 5e9, 1e9  # free disk space below which a warning or a problem is reported
 
 _GB = 1e9
 _AVX512 = {"avx512f", "avx512bw", "avx512dq", "avx512vl"}  # what torch's kernels need
 _FULL = 0.95  # share of a disk's capacity beyond which Ray creates no objects on it
-_NO_SHM_LIMIT = 10e9  # bytes; Ray uses a smaller object store if /dev/shm is smaller, but not below this
-_OBJECT_STORE = 0.3  # share of the available memory that Ray gives to its object store
+_NO_SHM_LIMIT = 10e9  # bytes; Ray limits its object store to the size of /dev/shm, but never to less than this
+_OBJECT_STORE = 0.3  # share of the available memory that Ray reserves for its object store
 _SHM = Path("/dev/shm")
 _CGROUPS = (
     ("memory.max", "memory.current"),
@@ -38,7 +38,7 @@ def check_processor(flags: frozenset[str] | None = None) -> Finding:
     """Check the number of cores, and the instruction sets on which the speed of training depends.
 
     Args:
-        flags: the processor's features as in /proc/cpuinfo; by default, those of this machine.
+        flags: the processor's features as listed in /proc/cpuinfo; by default, those of this machine.
     """
     flags = hardware.processor_flags() if flags is None else flags
     cores, all_cores = len(os.sched_getaffinity(0)), os.cpu_count() or 1
@@ -63,7 +63,7 @@ def check_processor(flags: frozenset[str] | None = None) -> Finding:
 
 
 def check_gpu() -> Finding:
-    """Check whether there is a GPU, and whether its driver responds."""
+    """Check whether a GPU is present, and whether its driver responds."""
     rows = hardware.query_gpus("name", "memory.total", "driver_version", "compute_cap")
     if not rows and any(Path("/dev").glob("nvidia[0-9]*")):
         remedy = "run `nvidia-smi` to find the reason; until it is fixed, the CPU is used"
@@ -82,7 +82,7 @@ def check_gpu() -> Finding:
 
 
 def check_memory(cgroups: Path = Path("/sys/fs/cgroup")) -> Finding:
-    """Check the available memory, within the limit of the container if there is one, and the shared memory.
+    """Check the shared memory, and the memory that is available within the container's limit, if any.
 
     Args:
         cgroups: the folder with the container's limits.
@@ -121,7 +121,7 @@ def check_disk(folder: Path) -> Finding:
 
 
 def check_ray_folder() -> Finding:
-    """Check that there is a suitable folder for Ray's files, and that the folder's disk is not nearly full."""
+    """Check that Ray has a suitable folder for its files, and that the folder's disk is not nearly full."""
     try:
         folder = planned_ray_folder()
         usage = shutil.disk_usage(existing_parent(folder))
@@ -144,8 +144,8 @@ def check_free_port(port: int, purpose: str, remedy: str) -> Finding:
     """Check that a port is free.
 
     Args:
-        purpose: the command or program that uses it.
-        remedy: what to do if it is not free.
+        purpose: the command or program that uses the port.
+        remedy: what to do if the port is not free.
     """
     check = f"port {port}"
     try:
@@ -163,7 +163,7 @@ def existing_parent(folder: Path) -> Path:
 
 
 def _has_bfloat16(compute: str) -> bool:
-    """Return whether a GPU multiplies bfloat16 fast, as `has_fast_bfloat16` does with torch."""
+    """Return whether a GPU multiplies bfloat16 fast, by the rule of `has_fast_bfloat16` but without torch."""
     major = compute.partition(".")[0]
     return major.isdecimal() and int(major) >= 8
 

@@ -10,7 +10,7 @@ from pathlib import Path
 LIBRARIES = ("raygenre", "torch", "numpy", "ray", "optuna", "mlflow", "safetensors", "av", "soxr", "pillow")
 
 CODE = "code"
-"""The tag of a run that contains the commit of the code used for training."""
+"""The name of the run tag that contains the commit of the training code."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def versions() -> dict[str, str]:
 
 
 def _git(folder: Path, *arguments: str) -> str:
-    """Return a Git command's output; empty if Git is not installed, there is no repository or the command fails."""
+    """Return a Git command's output; empty if Git is not installed or the command fails."""
     command = shutil.which("git")
     if command is None:
         return ""

@@ -1,9 +1,9 @@
 """Write CSV that every reader parses correctly and no spreadsheet evaluates as formulas.
 
-A cell that contains a comma, a quote or any line break is quoted, and lines end with a line feed. A text is prefixed
+A cell that contains a comma, a quote or any line break is quoted, and lines end with a line feed. Text is prefixed
 with an apostrophe if its first character would start a formula in a spreadsheet: `=`, `+`, `-`, `@`, their wide forms,
-a tab or a line break. The same applies if that character already follows apostrophes, so a program can restore the
-exact text by removing one. Numbers are not changed.
+a tab or a line break. The same applies if apostrophes already precede that character, so a program can restore the
+exact text by removing one apostrophe. Numbers are not changed.
 """
 
 import re

@@ -1,6 +1,6 @@
 """Transactions in an SQLite or PostgreSQL database that holds our own tables.
 
-All times in such tables are those of the database, in s since 1970, because the clocks of machines differ.
+All times in these tables come from the database's clock, in s since 1970, because the clocks of machines differ.
 """
 
 import threading
@@ -32,13 +32,13 @@ BUSY_SECONDS = 30  # s for which a transaction waits for another one in SQLite
 
 @dataclass(frozen=True)
 class DatabaseKind:
-    """What a database holds, and which error it raises.
+    """What a database contains, and which error its methods raise.
 
     Attributes:
         tables: the tables, which the first transaction creates.
-        name: what it is, such as `the database of jobs`.
+        name: what the database is, such as `the database of jobs`.
         setting: the option or variable that contains its URL, for messages.
-        error: the error to raise whenever something goes wrong; it takes a message.
+        error: function that returns the error to raise, given its message.
         pragmas: SQLite's settings.
     """
 
@@ -50,7 +50,7 @@ class DatabaseKind:
 
 
 def parse_url(text: str, kind: DatabaseKind) -> URL:
-    """Return the URL of a database; if it is malformed, raise the error of its kind."""
+    """Parse the URL of a database; if it is malformed, raise the error of the database's kind."""
     try:
         return make_url(text)
     except (SQLAlchemyError, ValueError) as error:
@@ -61,10 +61,10 @@ def parse_url(text: str, kind: DatabaseKind) -> URL:
 class Database:
     """A database; its methods may be called from any thread. The first transaction creates the tables.
 
-    All methods raise the error of the database's kind if it cannot be used.
+    All methods raise the error of the database's kind if the database cannot be used.
 
     Attributes:
-        now: the expression for the time of the database, in s since 1970.
+        now: the expression for the database's current time, in s since 1970.
     """
 
     def __init__(self, url: URL, kind: DatabaseKind) -> None:
@@ -88,7 +88,7 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """Yield a connection for one transaction, which is committed at the end of this context."""
+        """Yield a connection for one transaction, which is committed when the context exits."""
         with self._errors():
             self._create_tables()
             with self._engine.begin() as connection:

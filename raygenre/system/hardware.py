@@ -1,6 +1,6 @@
 """The machine that this process runs on: its hardware and its current utilisation.
 
-The utilisation metrics have the names and units (%, MB, W) of MLflow's own system metrics, so MLflow displays them as
+The utilisation metrics use the names and units (%, MB, W) of MLflow's own system metrics, so MLflow displays them as
 system metrics. NVIDIA GPUs are queried through `nvidia-smi`, which is part of the driver.
 """
 

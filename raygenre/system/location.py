@@ -5,7 +5,7 @@ abfs://, hdfs://). A study at a URL has a disposable working copy on the driver'
 store whenever a driver opens the study. Data that must not be lost is written to the store before a call returns.
 
 The endpoint and the region are part of the URL (`s3://BUCKET/PATH?endpoint_override=http://HOST:PORT`). Credentials are
-not part of it: they are read from the places where the store's own tools look for them, such as the variable
+not part of the URL: they are read from the places where the store's own tools look for them, such as the variable
 `AWS_ACCESS_KEY_ID`.
 """
 
@@ -99,7 +99,7 @@ class Location:
         return sorted(info.base_name for info in self._entries() if info.is_file)
 
     def total_bytes(self) -> int:
-        """Return the size of all files at and below this location; 0 if it does not exist.
+        """Return the total size of all files at and below this location; 0 if it does not exist.
 
         Raises:
             OSError: the store does not respond.
@@ -148,7 +148,7 @@ class Location:
             store.move(unfinished, target_path)
 
     def file_system(self) -> tuple[Any, str]:
-        """Return pyarrow's file system of the location, and the path within it."""
+        """Return pyarrow's file system for this location, and the path within that file system."""
         if self.is_remote:
             return file_system(self.text)
         from pyarrow.fs import LocalFileSystem

@@ -1,6 +1,6 @@
-"""Follow a storage that was moved or copied: MLflow's database holds absolute addresses.
+"""Rewrite the absolute addresses in MLflow's database after a storage was moved or copied.
 
-The embedded database contains the address of every run's and model's artifacts. If a storage has been moved to a
+The embedded database contains the address of every run's and model's artifacts. After a storage is moved to a
 different folder, artifacts would still be read from and written to the old one. The first process that opens the
 database in the new folder rewrites the addresses in one transaction; the database of the old folder, if it still
 exists, is not changed.
@@ -30,9 +30,9 @@ _ADDRESSES = (
     ("trace_tags", "value"),
     ("workspaces", "default_artifact_root"),
 )
-"""Tables and columns of MLflow's database with URIs of artifacts."""
+"""Tables and columns of MLflow's database that contain artifact URIs."""
 _PATHS = (("tags", "value"),)
-"""Tables and columns in which we store paths in the storage: the tag with the location of a run's checkpoint."""
+"""Tables and columns in which raygenre stores paths in the storage: the tag with the location of a run's checkpoint."""
 
 
 class StorageBusyError(StorageError, OSError):
@@ -73,7 +73,7 @@ def follow_move(storage: Storage) -> Move | None:
         The move, with a problem if the database cannot be written; None if there is nothing to rewrite.
 
     Raises:
-        StorageError: a search is running in the storage, whose artifacts need the current addresses.
+        StorageError: a search that needs the current addresses is running in the storage.
         StorageBusyError: the database is locked for longer than 20 s.
         FileAccessError: a lock in the storage cannot be read.
     """
@@ -100,7 +100,7 @@ def follow_move(storage: Storage) -> Move | None:
     except sqlite3.Error as error:
         if old is None and getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
             raise StorageBusyError(f"{database}: {error}") from error
-        # A database that cannot be read for any other reason is reported by MLflow's client.
+        # MLflow's client reports a database that cannot be read for any other reason.
         return Move(old, storage.root, str(error)) if old else None
 
 
@@ -138,7 +138,7 @@ def _other_folder(connection: sqlite3.Connection, root: Path) -> Path | None:
 
 
 def _rewrite(connection: sqlite3.Connection, table: str, column: str, old: str, new: str) -> None:
-    """Replace the folder at the start of a column's values; a missing column belongs to a different MLflow version."""
+    """Replace the folder at the start of a column's values, unless this MLflow version lacks the column."""
     if _has_column(connection, table, column):
         connection.execute(
             f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?",

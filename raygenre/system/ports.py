@@ -7,7 +7,7 @@ from raygenre.errors import RaygenreError
 
 
 class PortError(RaygenreError, OSError):
-    """A server cannot listen on an address; the message says why."""
+    """A server cannot listen on an address; the message explains why."""
 
 
 def check_port(host: str, port: int, remedy: str = "choose another with --port") -> None:

@@ -1,7 +1,7 @@
 """Convert names and messages into text that is safe to print on a terminal.
 
-Names of files, genres, tags and studies come from other people. A control character in one can move the cursor, change
-the title of the window or start a new line, and a bidirectional override can show the rest of a line in another order.
+Names of files, genres, tags and studies come from other people. A control character in a name can move the cursor,
+change the window title or start a new line, and a bidirectional override can show the rest of a line in another order.
 Characters of both kinds are written as escapes such as `\\x1b` or `\\u202e`; all other characters, of any script, are
 kept.
 """
@@ -25,7 +25,7 @@ def printable(name: Path | str) -> str:
 
 
 def printable_lines(text: str) -> str:
-    """Return a message like `printable`, but keep its line breaks."""
+    """Escape a message as `printable` does, but keep its line breaks."""
     return text if text.isascii() and text.isprintable() else "\n".join(map(printable, text.split("\n")))
 
 

@@ -38,7 +38,7 @@ def page_note(answer: str) -> str:
     """Return a note for a response that is a web page, perhaps from a proxy; "" if it is not one or no proxy is set."""
     variables = _variables("http", "https")
     is_page = any(mark in answer.lower() for mark in _PAGE)
-    return f" (the proxy in {variables[0]} may have sent this answer)" if variables and is_page else ""
+    return f" (the proxy in {variables[0]} may have sent this response)" if variables and is_page else ""
 
 
 def _variables(*schemes: str) -> list[str]:

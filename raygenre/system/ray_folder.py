@@ -1,4 +1,4 @@
-"""A folder in which this user can start Ray: private, and short enough for its sockets.
+"""A folder in which this user can start Ray: private, with a path short enough for sockets.
 
 Ray keeps sockets, logs and spilled objects in the subfolder `ray` of RAY_TMPDIR, TMPDIR or /tmp. It fails only after
 many seconds, without naming a remedy, if another user created that folder or if a socket's path is longer than the
@@ -14,7 +14,7 @@ from raygenre.errors import RaygenreError
 
 _SOCKET = "/ray/session_YYYY-MM-DD_HH-MM-SS_ffffff_4194304/sockets/plasma_store"  # with Linux's highest process id
 MAX_BYTES = 107 - len(_SOCKET)
-"""Maximum length of the path of RAY_TMPDIR or TMPDIR; the path of a Unix socket has at most 107 bytes."""
+"""Maximum length of the path of RAY_TMPDIR or TMPDIR; the path of a Unix socket can have at most 107 bytes."""
 
 _PRIVATE_PARENTS = (Path("/tmp"), Path("/var/tmp"))
 
@@ -45,7 +45,7 @@ def ray_folder(private_parents: tuple[Path, ...] = _PRIVATE_PARENTS, *, create: 
     problems = [_problem(default)]
     if not problems[0]:
         is_empty = "" in (os.environ.get("RAY_TMPDIR"), os.environ.get("TMPDIR"))
-        return default if is_empty else None  # Ray would take an empty variable as a relative path
+        return default if is_empty else None  # Ray would interpret an empty variable as a relative path
     for parent in private_parents:
         private = parent / f"ray-{os.geteuid()}"
         problems.append((_create_private(private) if create else _owner_problem(private)) or _problem(private))
@@ -98,7 +98,7 @@ def _problem(folder: Path) -> str:
 def _create_private(folder: Path) -> str:
     """Create a folder that only this user can access; return why an existing one must not be used, or "".
 
-    Anyone may create a folder of this name in /tmp first, so its owner and type are checked.
+    Anyone may create a folder with this name in /tmp first, so its owner and type are checked.
     """
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -111,7 +111,7 @@ def _create_private(folder: Path) -> str:
 
 
 def _owner_problem(folder: Path) -> str:
-    """Return why an existing folder must not be used as a private one; an empty string if it may, or is missing."""
+    """Return why an existing folder must not be used as a private one; an empty string if it is suitable or missing."""
     try:
         status = folder.lstat()
     except FileNotFoundError:

@@ -2,8 +2,8 @@
 
 import re
 
-# A slash ends the host, unless it is in a password that was not percent-encoded. `:DIGITS/` is taken as a port
-# and a path.
+# A slash ends the host, unless it is in a password that was not percent-encoded. `:DIGITS/` is interpreted
+# as a port and a path.
 _CREDENTIALS = re.compile(r"(://)(?:[^\s/:]*:(?!\d+/)\S*|[^\s/]*)@")
 _IN_QUERY = re.compile(r"([?&](?:password|passwd|token)=)[^&\s'\"]+", re.IGNORECASE)
 

@@ -110,7 +110,8 @@ def resolve(folder: str | os.PathLike[str] | None = None, tracking_uri: str | No
     if uri:
         return Storage(root, uri)
     uri = f"sqlite:///{root / DATABASE}"
-    # MLflow cannot open such a file: SQLAlchemy decodes the address, and MLflow creates the folder without decoding it.
+    # If decoding changes the path, MLflow cannot open the file: SQLAlchemy decodes the address, but MLflow creates the
+    # folder without decoding it.
     if sqlite_file(uri) != root / DATABASE:
         raise StorageError(
             f"the path of the storage {root} contains '?' or a percent sign with two hexadecimal digits, which are "

@@ -30,7 +30,7 @@ _FEW_SONGS = 16  # a single process handles this many in the few seconds that wo
 
 
 class WorkerDiedError(RaygenreError, RuntimeError):
-    """A worker process died while processing an item. The message gives its signal or exit status."""
+    """A worker process died while processing an item. The message states its signal or exit status."""
 
 
 class WorkerStartError(RaygenreError, RuntimeError):
@@ -101,7 +101,7 @@ def unordered(
 def ordered(
     function: Callable[[Item], Result], items: Sequence[Item], *, jobs: int
 ) -> Generator[tuple[Item, Result | Exception], None, None]:
-    """Yield the same as `unordered`, in the order of the items; results wait in memory for those of earlier items."""
+    """Yield the same pairs as `unordered`, in the order of the items; results wait in memory for earlier items."""
     early: dict[int, Result | Exception] = {}
     following = 0
     with closing(unordered(partial(_with_number, function), list(enumerate(items)), jobs=jobs)) as results:

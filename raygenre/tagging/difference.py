@@ -1,7 +1,7 @@
 """The information needed to restore an old version of a file from the new one.
 
 A difference is a list of steps that together produce the old bytes; each step is either a range of the new file or
-literal bytes. Tags are small and the audio does not change, so the steps hold little more than the tags that were
+literal bytes. Tags are small and the audio does not change, so the steps contain little more than the tags that were
 changed. Common ranges are found by comparing the files at the shift of the last common range, at a shift equal to the
 difference between the files' lengths, and at nearby shifts.
 """
@@ -33,7 +33,7 @@ def difference(old: Path, new: Path) -> list[Step]:
 
 
 def reconstruct(new: BinaryIO, steps: Sequence[Step], old: BinaryIO) -> None:
-    """Write the old file.
+    """Write the old file, given the new one and the steps.
 
     Raises:
         OSError: a file cannot be read or written.
@@ -80,7 +80,7 @@ def _next_common(old: bytes | mmap.mmap, at: int, new: bytes | mmap.mmap, shift:
         for candidate in shifts:
             if at + candidate >= 0 and new[at + candidate : at + candidate + _ANCHOR] == anchor:
                 return at, candidate
-        if (at - start) % _STRIDE == 0 and any(anchor):  # zeros are everywhere
+        if (at - start) % _STRIDE == 0 and any(anchor):  # runs of zeros are too common
             found = new.find(anchor, max(0, at + shift - _NEARBY), at + shift + _NEARBY)
             if found >= 0:
                 return at, found - at

@@ -21,7 +21,7 @@ class GenreMapError(RaygenreError, ValueError):
 
 
 def read_genre_map(path: Path, genres: Sequence[str] | None = None) -> dict[str, tuple[str, ...]]:
-    """Return the names of each genre in the file.
+    """Return the names for each genre in the file.
 
     Args:
         genres: the model's genres, if known; in that case, each entry must be one of them.

@@ -28,15 +28,15 @@ class LogError(RaygenreError):
 
 @dataclass(frozen=True)
 class Record:
-    """One change of a file.
+    """One change to a file.
 
     Attributes:
         file: the file's absolute path, without symbolic links.
         genres: the genres that were written.
         was: the frames that raygenre may change, as they were before.
         became: the same frames as they were written.
-        old_sha256: SHA-256 of the whole file before.
-        new_sha256: SHA-256 of the whole file afterwards.
+        old_sha256: SHA-256 of the whole file before the change.
+        new_sha256: SHA-256 of the whole file after the change.
         steps: the difference from the new file to the old one.
     """
 
@@ -53,7 +53,7 @@ class TagLog:
     """A log that is open for appending. Only one process can have the log open.
 
     Raises:
-        LogError: it cannot be written, is open in another process, or is not a log of raygenre.
+        LogError: it cannot be written, is open in another process, or is not a raygenre log.
     """
 
     def __init__(self, path: Path) -> None:
@@ -108,7 +108,7 @@ class TagLog:
             message = f"{self.path} is in use by another `raygenre tag`; wait for it, or choose another --log"
             raise LogError(message) from None
         except OSError:
-            pass  # some network file systems have no locks
+            pass  # some network file systems do not support locks
 
     def _remove_torn_line(self) -> None:
         """Remove a line whose end is missing: its process was killed, and its file is unchanged."""
@@ -121,7 +121,7 @@ def read_log(path: Path) -> list[Record]:
     """Return the records of a log in the order in which they were written. A torn last line is ignored.
 
     Raises:
-        LogError: it cannot be read or is not a log of raygenre.
+        LogError: it cannot be read or is not a raygenre log.
     """
     try:
         lines = path.read_bytes().split(b"\n")[:-1]

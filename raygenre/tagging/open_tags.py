@@ -1,4 +1,4 @@
-"""Open the tags of an audio file by its content."""
+"""Open the tags of an audio file, whose format is determined from its content."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ class Present:
         genres: its genres; empty if it has none.
         is_elsewhere: whether the genre is stored in a place where raygenre does not write, such as a WAV file's INFO
             chunk.
-        provenance: the texts of the provenance fields that it has.
+        provenance: the texts of its provenance fields.
     """
 
     genres: tuple[str, ...]

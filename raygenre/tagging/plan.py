@@ -1,4 +1,4 @@
-"""Decide what to do with a song: write its genre, or leave it unchanged for a reason."""
+"""Decide whether to write a song's genre or, for a given reason, leave the file unchanged."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,13 +17,14 @@ class Plan:
 
     Attributes:
         path: the file, as the user named it.
-        action: `write`: the genres are written; `keep`: the file has a genre; `uncertain`: the model is uncertain;
-            `same`: the file has these genres already; `fail`: see `reason`.
+        action: `write`: the genres are written; `keep`: the file already has a genre; `uncertain`: the model is
+            uncertain; `same`: the file already has these genres; `fail`: see `reason`.
         present: the genres that the file has.
-        genres: the user's names for the predicted genre; empty if it was not needed.
-        confidence: its probability; None if it was not needed.
-        reason: why the file is left unchanged, in a few words for a table unless it failed; empty if it is written.
-        provenance: the provenance fields that the file has; empty if they were not needed.
+        genres: the user's names for the predicted genre; empty if no prediction was needed.
+        confidence: probability of the predicted genre; None if no prediction was needed.
+        reason: why the file is left unchanged (a few words for a table, except after a failure); empty if it is
+            written.
+        provenance: the file's provenance fields; empty if they were not needed.
     """
 
     path: Path
@@ -61,7 +62,7 @@ def plan_with_prediction(
 
 
 def with_provenance(plan: Plan, model: str) -> Plan:
-    """Return the plan if the provenance is written too: a file is rewritten even if only its provenance differs.
+    """Adapt a plan to writing provenance too: a file is rewritten even if only its provenance differs.
 
     Args:
         model: the model's name.

@@ -35,23 +35,24 @@ def check_replaceable(path: Path) -> os.stat_result:
 
 @contextmanager
 def replacement(path: Path) -> Iterator[Path]:
-    """Yield a copy of a file, in its folder. On exit it is flushed to disk and replaces the file.
+    """Yield a copy of a file in the same folder.
 
-    After an exception, the copy is deleted and the file is unchanged. A killed process can leave the copy behind, for
-    `remove_abandoned`; it stays locked as long as its process runs.
+    On exit, the copy is flushed to disk and replaces the file. After an exception, the copy is deleted and the file is
+    unchanged. A killed process can leave the copy behind; `remove_abandoned` deletes it. The copy stays locked as long
+    as its process runs.
 
     Args:
         path: a regular file, not a link.
 
     Raises:
         OSError: the copy cannot be written, for example because the disk is full.
-        TagError: see `check_replaceable`; or the file was changed in the meantime, or belongs to another user.
+        TagError: as for `check_replaceable`, or the file was changed in the meantime or belongs to another user.
     """
     before = check_replaceable(path)
     copy = path.with_name(f"{_PREFIX}{secrets.token_hex(8)}")
     descriptor = os.open(copy, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
     try:
-        with suppress(OSError):  # some network file systems have no locks
+        with suppress(OSError):  # some network file systems do not support locks
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         shutil.copyfile(path, copy)
         yield copy
@@ -94,7 +95,7 @@ def _identity(status: os.stat_result) -> tuple[int, ...]:
 
 
 def flush_folder(folder: Path) -> None:
-    """Make a new or renamed file survive a power failure."""
+    """Flush a folder's entries to disk, so that a new or renamed file survives a power failure."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         with suppress(OSError):  # some network file systems cannot do this

@@ -1,4 +1,4 @@
-"""FFmpeg's view of a file's container, streams and genre: a second reader next to mutagen."""
+"""FFmpeg's view of a file's container, streams and genre, independent of mutagen."""
 
 import errno
 import hashlib
@@ -28,7 +28,7 @@ class View:
     """What FFmpeg finds in a file.
 
     Attributes:
-        kind: the container; for Ogg with the codec, such as `ogg/opus`.
+        kind: the container; for Ogg, with the codec, such as `ogg/opus`.
         genre: the genre that FFmpeg reads; empty if there is none.
     """
 

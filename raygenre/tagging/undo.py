@@ -74,7 +74,7 @@ def _undo_change(path: Path, change: Record, *, first: Record) -> Outcome:
         return "frames"
     if stored in (change.was, first.was):
         return "unchanged"
-    raise TagError("its genre has been changed since; it was left unchanged")
+    raise TagError("its genre has been changed since; the file was left unchanged")
 
 
 def _restore_file(path: Path, change: Record) -> None:

@@ -16,11 +16,11 @@ from raygenre.tagging.streams import stream_digest
 def write_genres(
     path: Path, genres: Sequence[str], log: TagLog, *, present: Sequence[str], provenance: Provenance | None = None
 ) -> Record:
-    """Write genres into a file, or into the file that a symbolic link leads to, and return what the log records.
+    """Write genres into a file, or into the target of a symbolic link, and return the log's record.
 
     Args:
         genres: the values to write.
-        present: the genres that the file had when this was decided.
+        present: the genres that the file had when the decision was made.
         provenance: provenance to write as well; None removes an earlier provenance.
 
     Raises:

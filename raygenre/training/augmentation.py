@@ -14,18 +14,18 @@ from raygenre.training.config import TrainingConfig
 
 _MASKED = 1 / 8  # largest share of the mel bands or columns that one mask covers
 _BANDS = 2.0  # largest shift, in mel bands: about a semitone around 1 kHz
-_STRETCH = 0.1  # largest change of the tempo
-_GAIN = 10.0  # largest change of the loudness, in levels
+_STRETCH = 0.1  # largest change in tempo
+_GAIN = 10.0  # largest change in loudness, in levels
 _EQUALISER = 4.0  # standard deviation of the change of the frequency response, in levels
 _EQUALISER_POINTS = 8  # between these, the frequency response is interpolated
 
 
 def augment(batch: Tensor, config: TrainingConfig, columns: int) -> Tensor:
-    """Return crops of tracks after all augmentations that a setting enables, except for mixup.
+    """Return crops of tracks with all augmentations that the settings enable, except mixup.
 
     Args:
         batch: uint8 (B, M, T).
-        columns: number of columns C of a crop; T returns whole tracks.
+        columns: number of columns C of a crop; if it is T, whole tracks are returned.
 
     Returns:
         uint8 or float32 (B, M, C), in the range of levels.
@@ -75,7 +75,7 @@ def distort(batch: Tensor, columns: int, strength: float) -> Tensor:
     def uniform(largest: float) -> Tensor:
         return (2 * torch.rand(count, device=device) - 1) * (largest * strength)
 
-    # In the coordinates of `affine_grid`, a track reaches from -1 to 1 on both axes.
+    # In the coordinates of `affine_grid`, a track extends from -1 to 1 on both axes.
     width = ((1 + uniform(_STRETCH)) * columns / total).clamp(max=1)
     left = torch.rand(count, device=device) * (2 - 2 * width)
     transform = torch.zeros(count, 2, 3, device=device)
@@ -89,7 +89,7 @@ def distort(batch: Tensor, columns: int, strength: float) -> Tensor:
     points = torch.randn(count, 1, _EQUALISER_POINTS, device=device) * (_EQUALISER * strength)
     response = F.interpolate(points, size=bands, mode="linear", align_corners=True)[:, 0]  # (B, M)
     louder = response + uniform(_GAIN)[:, None]
-    # A level of 0 is the floor of the scale, so it stays 0 where there was no sound.
+    # A level of 0 is the floor of the scale, so positions without sound keep that level.
     return torch.where(crops > 0, (crops + louder[..., None]).clamp(0, 255), crops)
 
 
@@ -112,7 +112,7 @@ def mix(batch: Tensor, targets: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
     Args:
         batch: levels (B, M, C).
         targets: float32 (B, G), probabilities of the genres.
-        alpha: parameter of the Beta distribution of the weights.
+        alpha: parameter of the Beta distribution from which the weight is drawn.
 
     Returns:
         float32 (B, M, C) and (B, G).

@@ -43,7 +43,7 @@ class CheckpointError(RaygenreError, ValueError):
 
 
 def save(folder: Path, members: Sequence[Member], history: Sequence[EpochMetrics]) -> Path:
-    """Write a checkpoint to `folder/epoch-NNNN`, remove older ones, and return its path.
+    """Write a checkpoint to `folder/epoch-NNNN`, remove older ones, and return the new path.
 
     Raises:
         OSError: the disk is full or read-only; the previous checkpoint still exists.
@@ -151,7 +151,7 @@ def restore(path: Path, members: Sequence[Member]) -> list[EpochMetrics]:
 
 
 def network(path: Path) -> Network:
-    """Return the first member's network from a checkpoint, with averaged weights if the setting averages them."""
+    """Return the first member's network from a checkpoint, with averaged weights if the settings enable averaging."""
     [about, *_] = json.loads((path / _ABOUT).read_text())["members"]
     model = build(config_of(about["model"]))
     tensors = load_file(path / _TENSORS)

@@ -24,8 +24,8 @@ class TrainingConfig:
 
     Attributes:
         learning_rate: the optimizer's maximum learning rate.
-        decay: the learning rate of epoch e, counted from 0, is divided by 1 + decay·e.
-        batch_size: tracks per optimizer step.
+        decay: the learning rate in epoch e, counted from 0, is divided by 1 + decay·e.
+        batch_size: number of tracks per optimizer step.
         augmentation: `erasing` sets a random rectangle to 0 in about half of the tracks.
         precision: `auto` uses bfloat16 on hardware with fast bfloat16 arithmetic, and float32 elsewhere.
         optimizer: `nadam` or `adamw`.
@@ -42,7 +42,7 @@ class TrainingConfig:
             `raygenre.training.augmentation.distort`; 0 disables them.
         averaging: decay, per step, of the exponential moving average of the weights. The averaged network is validated
             and saved; 0 disables averaging.
-        crops: random crops of each track per epoch, for networks with `crop_columns`.
+        crops: number of random crops of each track per epoch, for networks with `crop_columns`.
     """
 
     learning_rate: float = 1e-3
@@ -100,5 +100,5 @@ class TrainingConfig:
 
 
 def _falling(progress: float) -> float:
-    """Return half a cosine, which falls from 1 to 0."""
+    """Return the value of a half-period of a cosine that falls from 1 to 0."""
     return (1 + math.cos(math.pi * progress)) / 2

@@ -63,8 +63,8 @@ def fit(inputs: Inputs, labels: NDArray[np.int64], members: Sequence[Member], *,
         epochs: total number of epochs, including those already completed. Schedules depend on it.
 
     Raises:
-        DivergedError: a member's training loss is far above that of guessing after the first epoch, or a loss is not
-            finite.
+        DivergedError: a loss is not finite or, after the first epoch, a member's training loss is far above that of
+            guessing.
     """
     on_gpu = bool(members) and members[0].device.type == "cuda"
     resident = torch.tensor(inputs, device=members[0].device) if on_gpu else None
@@ -116,8 +116,8 @@ def _epoch(
         truth = torch.from_numpy(labels[member.validation])
         validation_loss = F.cross_entropy(logits, truth).item()
         validation_accuracy = (logits.argmax(dim=1) == truth).float().mean().item()
-        # Check only that it is finite: with batch normalisation, the validation loss of one epoch may be high and that
-        # of the next low.
+        # Check only that the loss is finite: with batch normalisation, the validation loss may be high in one epoch and
+        # low in the next.
         check_finite(validation_loss, name="validation", where=where)
     member.epoch += 1
     return EpochMetrics(

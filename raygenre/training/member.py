@@ -83,7 +83,7 @@ class Member:
     def update_average(self, step: int) -> None:
         """Move the averaged weights towards the current ones after a step, counted from 0.
 
-        In the first steps the average follows more closely, so it is never dominated by the untrained weights.
+        In the first steps, the average follows the weights more closely, so the untrained weights never dominate it.
         """
         if self.average is None:
             return
@@ -98,7 +98,7 @@ class Member:
 
 
 def fitted(config: Config, inputs: Inputs, train: Indices) -> Config:
-    """Return `config` with the mean and the standard deviation of the training tracks' levels, or the size of features.
+    """Return `config` with the mean and standard deviation of the training tracks' levels, or the number of features.
 
     Args:
         inputs: levels, uint8 (N, M, T), or features, float32 (N, F).

@@ -25,7 +25,7 @@ MIN_KEY_LENGTH = 16  # characters
 
 
 class ApiKeyError(RaygenreError, ValueError):
-    """The API keys are unusable, or the endpoint would be exposed without keys; the message explains how to fix it."""
+    """The API keys are unusable, or the endpoint would be exposed without keys; the message explains the fix."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class KeyRing:
     """A replica's current keys, which are reloaded from the key file.
 
     Args:
-        file: the key file, or None if there is none.
+        file: the key file, or None if no key file is set.
     """
 
     def __init__(self, keys: Keys, file: Path | None) -> None:
@@ -128,8 +128,8 @@ def check_exposure(host: str, keys: Keys, *, insecure: bool) -> None:
     """Check that the endpoint requires API keys if other machines can reach it.
 
     Args:
-        host: address that the endpoint listens on. An empty string means that the address is unknown; it is
-            treated like all addresses.
+        host: address that the endpoint listens on. An empty string means that the address is unknown; it is then
+            assumed that other machines can reach the endpoint.
 
     Raises:
         ApiKeyError: other machines can use the endpoint without a key, and `insecure` is not set.

@@ -1,4 +1,4 @@
-"""Stores request bodies within limits: in memory up to 4 MB, larger ones on disk.
+"""Stores request bodies within limits: up to 4 MB in memory, and larger bodies on disk.
 
 Files on disk are unnamed, so they disappear when the process ends, even if it is killed.
 """
@@ -33,14 +33,14 @@ class DiskFile:
 
     def __init__(self, folder: Path) -> None:
         self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 (`close` closes it)
-        self._lock = threading.Lock()  # otherwise `close` could free the descriptor for another file during a read
+        self._lock = threading.Lock()  # otherwise, `close` could let another file reuse the descriptor during a read
         self.size = 0
 
     def write(self, parts: Sequence[bytes]) -> None:
         """Append the parts.
 
         Raises:
-            OSError: the disk is full or failed.
+            OSError: the disk is full or has failed.
             ValueError: the file is closed.
         """
         with self._lock:
@@ -60,7 +60,7 @@ class DiskFile:
             return os.pread(self._file.fileno(), size, offset)
 
     def duplicate(self) -> int:
-        """Return a new descriptor, which outlives `close`; the caller closes it.
+        """Return a new descriptor, which outlives `close`; the caller must close it.
 
         Raises:
             ValueError: the file is closed.
@@ -180,7 +180,7 @@ class Reservation:
         return self._files[-1]
 
     def disk_error(self, error: OSError) -> RefusalError:
-        """Log that the disk is full or failed, and return the 503 for it."""
+        """Log that the disk is full or has failed, and return a 503."""
         logs.error("upload not stored", error, folder=str(self._store.folder))
         return self._store.limits.unavailable(
             "the endpoint's disk has no space for the file (RAYGENRE_UPLOAD_FOLDER); retry later"
@@ -195,12 +195,12 @@ class Reservation:
 
 
 class Incoming:
-    """A file that is being received; it moves to disk when its body exceeds the memory limit."""
+    """A file that is being received; it moves to disk when the request's body exceeds the memory limit."""
 
     def __init__(self, reservation: Reservation) -> None:
         self._reservation = reservation
-        self._parts: list[bytes] = []  # for a file on disk: those not yet written
-        self._size = 0  # of these parts in bytes
+        self._parts: list[bytes] = []  # for a file on disk, the parts that are not written yet
+        self._size = 0  # total size of these parts in bytes
         self._file: DiskFile | None = None
 
     async def append(self, part: bytes) -> None:

@@ -30,7 +30,7 @@ def is_compressed(request: Request) -> bool:
 
 
 async def decompressed(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Decompress a gzip body; pieces are at most 1 MiB.
+    """Decompress a gzip body in pieces of at most 1 MiB.
 
     Raises:
         RefusalError: 422 if the body is damaged or truncated.

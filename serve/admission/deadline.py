@@ -7,14 +7,15 @@ from contextlib import asynccontextmanager
 from serve.admission.limits import AUDIO_SPEED, FEATURES_SPEED, Limits
 from serve.errors import RefusalError
 
-BYTES_PER_SECOND = 40_000  # of a 320 kbit/s MP3; used to estimate the audio in a body that is not decoded yet
+BYTES_PER_SECOND = 40_000  # of a 320 kbit/s MP3; used to estimate a body's duration before it is decoded
 
 
 class Deadline:
     """The time by which a request must be answered.
 
-    Until the duration of the audio is known, it is estimated from the size of the body, so that a long file also has
-    time to wait for other requests. Reading the body has separate limits; see `serve.admission.upload_pace`.
+    Until the duration of the audio is known, it is estimated from the size of the body, so that even a request
+    with a long file can wait for other requests. Separate limits apply while the body is read; see
+    `serve.admission.upload_pace`.
     """
 
     def __init__(self, limits: Limits, *, body_bytes: int = 0) -> None:
@@ -55,7 +56,7 @@ class Deadline:
         """Enforce the time limit within this context.
 
         Raises:
-            RefusalError: 503 at the deadline, including any extensions.
+            RefusalError: 503 if the deadline, including any extensions, has passed.
         """
         try:
             async with asyncio.timeout_at(self._started + self.seconds) as self._timeout:
@@ -69,5 +70,5 @@ class Deadline:
             raise self.late() from error
 
     def late(self) -> RefusalError:
-        """Return the 503 for an answer that is not ready at the deadline."""
+        """Return the 503 for an answer that is not ready by the deadline."""
         return self._limits.late(self.seconds)

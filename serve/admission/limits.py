@@ -157,7 +157,7 @@ class Limits:
         """Return the time limit, in seconds, for answering a request with the given duration of audio in seconds.
 
         Args:
-            speed: seconds of audio for which the time limit grows by one second.
+            speed: duration of audio, in seconds, that extends the time limit by one second.
         """
         return self.request_seconds + audio / speed
 
@@ -170,7 +170,7 @@ class Limits:
         return RefusalError(503, detail, self._retry_headers)
 
     def late(self, seconds: float) -> RefusalError:
-        """Return the 503 for an answer that is not ready at its time limit."""
+        """Return the 503 for an answer that is not ready within its time limit."""
         return self.unavailable(
             f"the response was not ready within {seconds:.3g} s (RAYGENRE_REQUEST_SECONDS); retry later, or {WAY_OUT}"
         )

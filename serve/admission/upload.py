@@ -43,7 +43,7 @@ async def read_files(request: Request, limits: Limits, reservation: Reservation,
     """Return the file in the body, or all files of a form.
 
     Args:
-        upload: where the speed of the upload is recorded.
+        upload: the upload, in which the received bytes are counted.
 
     Raises:
         RefusalError: 408, 413, 415, 422 or 503.

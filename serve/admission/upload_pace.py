@@ -19,7 +19,7 @@ async def paced(parts: AsyncIterator[bytes], limits: Limits) -> AsyncIterator[by
     """
     now = asyncio.get_running_loop().time
     ends = now() + limits.upload_seconds
-    waited, received = 0.0, 0  # since the last time that enough bytes had arrived
+    waited, received = 0.0, 0  # reset whenever enough bytes have arrived
     while True:
         started = now()
         stalls = started + limits.stall_seconds - waited

@@ -29,7 +29,7 @@ class Upload:
 
     @property
     def rank(self) -> tuple[bool, float]:
-        """Sort key: first the uploads whose speed is known, slowest first, then the longest-running."""
+        """Sort key: first the uploads whose speed is known, slowest first; then the others, oldest first."""
         seconds = asyncio.get_running_loop().time() - self._started
         return (True, -seconds) if seconds < _JUDGED_AFTER else (False, self.bytes / seconds)
 

@@ -5,7 +5,7 @@ fill a batch. Ray Serve's own batching closes each batch before waiting for the 
 while the network is busy would become a separate batch. Batches consist of windows rather than whole songs, and songs
 take turns contributing one window each, so long songs do not delay short ones. Each batch uses one classifier, so two
 threads can run two models on the same song at the same time. A batch that runs alone uses the cores of all threads.
-This halves the network's latency for a single client, and the probabilities are bitwise identical.
+This halves the network's latency for a single client, and the probabilities stay bitwise identical.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ class _Song:
     """A song whose windows are being classified.
 
     Attributes:
-        inputs: (W, *shape), in the classifier's kind of input.
+        inputs: the windows, (W, *shape), as the classifier's kind of input.
         enqueued_at: time of arrival, in s of `time.perf_counter`.
         next_window: index of the first window that is not in a batch yet.
         result: future of the probabilities (W, G); cancelled when the request no longer needs them.
@@ -74,7 +74,7 @@ class Batcher:
         self._metrics = metrics
         self._threads = threads
         self._songs: deque[_Song] = deque()  # songs with windows that are not in a batch yet
-        self._running = 0  # batches
+        self._running = 0  # number of batches
         self._changed = threading.Condition()  # guards `_songs` and `_running`
         for number in range(threads):
             threading.Thread(target=self._run, name=f"forward_{number}", daemon=True).start()
@@ -104,7 +104,7 @@ class Batcher:
         The batch is a list of (song, window index) pairs; all songs in it use the same classifier.
         """
         batch: list[tuple[_Song, int]] = []
-        skipped: list[_Song] = []  # songs of another classifier, oldest first
+        skipped: list[_Song] = []  # songs for another classifier, oldest first
         with self._changed:
             while not batch:
                 while not self._songs:

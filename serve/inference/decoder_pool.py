@@ -1,6 +1,6 @@
 """Decodes files outside the event loop, and computes a model's input for them.
 
-PNGs are decoded in threads and audio in processes; the threads compute the input.
+PNGs are decoded in threads, and audio in processes; the threads compute the model's input.
 
 Work for a request that has ended stops as soon as possible: the process that decodes its file is killed, the thread
 that computes its input stops before the next window, and files that are still waiting for a thread are dropped.
@@ -53,7 +53,7 @@ class DecoderPool:
         self._idle: queue.SimpleQueue[DecoderProcess] = queue.SimpleQueue()
         for _ in range(size):
             self._idle.put(DecoderProcess())
-        # One thread is reserved for small files, so that songs do not have to wait for a few large files.
+        # One thread is reserved for small files, so that ordinary songs do not have to wait for a few large files.
         self._large = asyncio.Semaphore(max(1, size - 1))
         self._limits = limits
         self._metrics = metrics

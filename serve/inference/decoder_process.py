@@ -12,8 +12,8 @@ process receives its descriptor.
 Messages are lines of JSON:
     to the process      {"rate": 22050, "longest_seconds": 1800, "timeout_seconds": 215}; one byte that carries
                         the descriptor precedes the line
-    from the process    {"bytes": 524288}, followed by that many bytes of float32 samples at that rate; after the last
-                        samples {"bytes": 0}; or {"bytes": 0, "refused": "why", "is_too_long": false}
+    from the process    {"bytes": 524288}, followed by that many bytes of float32 samples at that rate; at the end,
+                        {"bytes": 0}, or {"bytes": 0, "refused": "why", "is_too_long": false} for an unusable file
 """
 
 import fcntl
@@ -110,7 +110,7 @@ class DecoderProcess:
             timeout_seconds: time in s after which the process kills itself, even if its parent has died.
 
         Yields:
-            float32 (N,) at the rate.
+            float32 (N,) at the given rate.
 
         Raises:
             AudioError: as in `raygenre.audio.blocks`.
@@ -149,7 +149,7 @@ class DecoderProcess:
 
 
 def main() -> None:
-    """Decode files from standard input, a Unix socket, until it is closed."""
+    """Decode the files received through standard input, which is a Unix socket, until it is closed."""
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
     # Replies go to a copy of standard output, because anything that libraries print would corrupt them.

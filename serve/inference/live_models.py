@@ -1,4 +1,4 @@
-"""The models being served; new versions take over without failing requests.
+"""The models being served; new versions take over without interrupting requests.
 
 A thread polls the registry for changed aliases. A new version is loaded while the old version keeps answering requests,
 and takes over only after passing the self-check that is stored with it. Requests in progress finish with the version
@@ -95,7 +95,7 @@ class LiveModels:
         """
         if self._champion:
             return self._champion
-        detail = "no champion is registered yet; until then, only /v1/predict is available, and returns pretrained tags"
+        detail = "no champion is registered yet; until one is, only /v1/predict is available, returning pretrained tags"
         raise RefusalError(503, detail, {"Retry-After": str(self._settings.retry_after)})
 
     @property

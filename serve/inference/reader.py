@@ -40,7 +40,7 @@ class PartReader:
     """Computes a kind of input, and reports each part of a song as soon as it is computed.
 
     Attributes:
-        kind: the kind.
+        kind: the kind of input.
         on_part: function to call with each part, in the thread that computes it.
     """
 

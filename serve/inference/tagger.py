@@ -24,7 +24,7 @@ class Tagger:
     """A pretrained network and the tags that it predicts; also a reader for `DecoderPool.read`.
 
     Attributes:
-        kind: its features as a kind of input; the answers use the same windows.
+        kind: the network's features as a kind of input, which also defines the windows in the answers.
         facts: facts about the network, such as its origin.
     """
 

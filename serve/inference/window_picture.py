@@ -24,7 +24,7 @@ def window_levels(
     Args:
         samples: the song in blocks of any length, float32 (N,) at 22 050 Hz.
         kind: the kind of input that defines the windows.
-        window: index of the window; silent windows count.
+        window: index of the window, counting silent windows.
 
     Raises:
         AudioError: the song is shorter than 3 s.

@@ -27,7 +27,7 @@ T = TypeVar("T")
 class Jobs:
     """The jobs that a replica accepts and processes.
 
-    All methods raise a RefusalError: 404 if the endpoint does not accept jobs, 503 if their database cannot be used.
+    All methods raise a RefusalError: 404 if the endpoint does not accept jobs, 503 if the jobs database cannot be used.
 
     Attributes:
         limits: the limits on the body and the audio of a job.

@@ -47,7 +47,7 @@ class Claim:
         names: names of the files of a form; None if the body was the file.
         files: number of files.
         attempt: how many times the job or the callback has been started, including this time.
-        callback: URL to notify, if this is a claim of a finished job; otherwise empty.
+        callback: URL to notify if the claimed job has finished; otherwise empty.
     """
 
     id: str
@@ -76,7 +76,7 @@ class JobStore:
         self._keep_seconds = keep_seconds
 
     def create(self, request_id: str, names: Sequence[str] | None, sizes: Sequence[int], callback: str = "") -> str:
-        """Create a job without its files, which no replica can claim yet, and return its id."""
+        """Create a job without its files and return its id; no replica can claim the job yet."""
         identity = uuid.uuid4().hex
         values: dict[str, Any] = {"id": identity, "request_id": request_id, "state": "queued", "token": ""}
         values |= {"names": None if names is None else json.dumps(names), "files": len(sizes), "bytes": sum(sizes)}
@@ -90,7 +90,7 @@ class JobStore:
         """Check that the store has room for a job of the given size in bytes.
 
         Raises:
-            FullError: there are too many unfinished jobs, or too many bytes in them.
+            FullError: there are too many unfinished jobs, or their files are too large in total.
         """
         query = select(func.count(), func.coalesce(func.sum(jobs.c.bytes), 0)).where(jobs.c.state.not_in(FINISHED))
         with self._database.transaction() as connection:
@@ -144,7 +144,7 @@ class JobStore:
             self.delete(job)
 
     def claim(self, lease: float, *, finished: bool = False) -> Claim | None:
-        """Claim the job that has waited longest, for `lease` s; return None if no job is due.
+        """Claim, for `lease` s, the job that has waited longest; return None if no job is due.
 
         Args:
             finished: claim a finished job whose callback is due, instead of a job to process.

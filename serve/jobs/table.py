@@ -1,7 +1,7 @@
 """The tables of jobs.
 
-A job is a row, and the blocks of its files are rows too, so replicas only need to share one database. All times come
-from the database, in s since 1970, because the clocks of machines differ.
+Jobs are stored as rows, and so are the blocks of their files; replicas therefore need to share only one database. All
+times come from the database, in s since 1970, because the machines' clocks differ.
 """
 
 from sqlalchemy import BigInteger, Column, Double, Integer, LargeBinary, MetaData, String, Table, Text
@@ -15,7 +15,7 @@ jobs = Table(
     Column("state", String(10), nullable=False),
     Column("names", Text),  # JSON: the names of a form's files; null if the body is the file
     Column("files", Integer, nullable=False),
-    Column("bytes", BigInteger, nullable=False),  # of the files, which are deleted when the job finishes
+    Column("bytes", BigInteger, nullable=False),  # total size of the files, which are deleted when the job finishes
     Column("created_at", Double, nullable=False),
     Column("started_at", Double),
     Column("finished_at", Double),

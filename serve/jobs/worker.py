@@ -46,7 +46,7 @@ _Work = Callable[[Claim, _Progress], Awaitable[None]]
 
 
 class Worker:
-    """One replica's work on jobs.
+    """Processes jobs in one replica.
 
     Each job has its own decoder process, so it does not occupy the decoders that serve requests. Its windows share the
     network's batches with the windows of requests.
@@ -119,7 +119,7 @@ class Worker:
         seconds = None if claim.callback else progress.seconds
         try:
             return await asyncio.to_thread(self._store.extend, claim, self._lease, seconds)
-        except JobStoreError as error:  # the database may be back before the lease expires
+        except JobStoreError as error:  # the database may work again before the lease expires
             self._log_once(error)
             return True
 

@@ -17,7 +17,7 @@ def _tags(*names: str) -> tuple[str]:
 
 
 class Metrics:
-    """The metrics of one replica; they must be created in its process."""
+    """The metrics of one replica; create them in the replica's process."""
 
     def __init__(self) -> None:
         self._requests = Counter("raygenre_requests", "Requests, by path and status.", _tags("path", "status"))

@@ -1,1 +1,1 @@
-"""The endpoint's addresses and ports, HAProxy, and the middleware around it."""
+"""The endpoint's addresses and ports, HAProxy, and the middleware around all requests."""

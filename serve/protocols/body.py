@@ -1,7 +1,7 @@
 """Reads bodies with files inside or after their JSON, using limited memory.
 
-The bodies are parsed in memory, so they must be smaller than those of `/v1/predict`. When parsed, a body of many small
-JSON values takes up to a hundred times its size, so the values are counted first.
+The bodies are parsed in memory, so they must be smaller than those of `/v1/predict`. A parsed body of many small
+JSON values occupies up to a hundred times its size in memory, so the values are counted first.
 """
 
 import base64

@@ -1,8 +1,8 @@
 """The routes of the Open Inference Protocol v2 (KServe, Triton) over HTTP.
 
-The binary tensor data extension is supported; shared memory and classification are not. The model is `raygenre`, and
-its versions are those being served. `serve/protocols/tensors.py` describes its tensors. Errors are problem details with
-the protocol's member `error`.
+The extension for binary tensor data is supported; those for shared memory and classification are not. The model's name
+is `raygenre`, and its versions are those being served. `serve/protocols/tensors.py` describes its tensors. Errors are
+problem details with the additional member `error`, as in the protocol.
 
 Source: https://github.com/kserve/open-inference-protocol, specification/protocol/inference_rest.md
 """
@@ -40,7 +40,7 @@ from serve.schema import Answer
 from serve.service import Service
 from serve.web import openapi_extras
 
-HEADER_LENGTH = "Inference-Header-Content-Length"  # size of the JSON in bytes, if binary data follow
+HEADER_LENGTH = "Inference-Header-Content-Length"  # size of the JSON in bytes, if binary data follows
 
 _MODEL = f"/v2/models/{NAME}"
 _VERSION = f"{_MODEL}/versions/{{version}}"
@@ -59,7 +59,7 @@ _VERSION_PARAMETER: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class _Call:
-    """The parts of an inference request that the response needs."""
+    """The parts of an inference request that are needed for the response."""
 
     id: str | None
     outputs: list[WantedOutput]
@@ -162,7 +162,7 @@ def _parse(body: bytes, length: str | None, limits: Limits) -> tuple[_Call, Sequ
         size = int(length) if length.isdecimal() and len(length) < 20 else -1
         if not 0 <= size <= len(body):
             raise malformed(f"{HEADER_LENGTH} is {length[:20]!r}, but the body has {len(body)} bytes")
-    max_values = 1000 + limits.form_files * 128 * 334  # enough for JSON levels of `form_files` images, with brackets
+    max_values = 1000 + limits.form_files * 128 * 334  # enough for the levels of `form_files` images in JSON
     request = parse_json(InferRequest, body[:size], limits, max_values=max_values)
     outputs = wanted_outputs(request)
     return _Call(request.id, outputs), read_inputs(request, body[size:], limits)

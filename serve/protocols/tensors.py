@@ -1,6 +1,6 @@
 """The model's tensors in the Open Inference Protocol v2, as JSON and as binary data.
 
-Inputs, one per request: `file` BYTES (N,), or `levels` UINT8 (N, 128, 333), lowest band first, if the model takes
+Inputs, one per request: `file` BYTES (N,), or `levels` UINT8 (N, 128, 333), lowest band first, if the model accepts
 images.
 Outputs for N inputs and G genres: `genre` BYTES (N,), `confidence` FP32 (N,), `uncertain` BOOL (N,), `probabilities`
 FP32 (N, G), and `genres` BYTES (G,), which names the columns of `probabilities`.
@@ -59,7 +59,7 @@ class WantedOutput:
 
 
 def input_metadata(*, takes_images: bool) -> list[TensorMetadata]:
-    """Return the inputs of a model; `levels` is among them only if the model takes images."""
+    """Return the inputs of a model; `levels` is among them only if the model accepts images."""
     file = TensorMetadata(name="file", datatype="BYTES", shape=[-1])
     levels = TensorMetadata(name="levels", datatype="UINT8", shape=[-1, N_MELS, COLUMNS])
     return [file, levels] if takes_images else [file]
@@ -75,7 +75,7 @@ def read_inputs(request: InferRequest, binary: bytes, limits: Limits) -> Sequenc
     """Return the files or levels in a request.
 
     Args:
-        binary: the data that follow the JSON.
+        binary: the data that follows the JSON.
 
     Raises:
         RefusalError: 400 if the tensor is malformed, 413 if it has too many files, 422 if the levels are silent.
@@ -116,7 +116,7 @@ def wanted_outputs(request: InferRequest) -> list[WantedOutput]:
 
 
 def write_outputs(wanted: Sequence[WantedOutput], answers: Sequence[Answer]) -> tuple[list[ResponseOutput], bytes]:
-    """Return the outputs, and the binary data that follow the JSON."""
+    """Return the outputs, and the binary data that follows the JSON."""
     outputs, binary = [], b""
     for output in wanted:
         values = _values(output.name, answers)
@@ -194,7 +194,7 @@ def _values(name: str, answers: Sequence[Answer]) -> list[str] | NDArray[np.floa
         return np.array([answer.confidence for answer in answers], np.float32)
     if name == "uncertain":
         return np.array([answer.uncertain for answer in answers])
-    # Two models answer if the challenger fails on a file; a genre missing from a model has probability 0.
+    # Two models answer if the challenger fails on a file; a genre that a model lacks has probability 0.
     genres = list(dict.fromkeys(genre for answer in answers for genre in answer.probabilities))
     if name == "genres":
         return genres

@@ -51,7 +51,7 @@ def answers_of(outcomes: Sequence[Outcome]) -> list[Answer]:
 
 
 def log_fields(outcomes: Sequence[Outcome]) -> dict[str, object]:
-    """Return fields for the request's log line: what was answered, and the statuses of the refused files."""
+    """Return fields for the request's log line: the predictions, and the statuses of the refused files."""
     answers = [outcome for outcome in outcomes if isinstance(outcome, Answer)]
     refused = [outcome.status for outcome in outcomes if isinstance(outcome, RefusalError)]
     versions = dict.fromkeys(answer.model.version for answer in answers)  # two if the challenger fails on a file

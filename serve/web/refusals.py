@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from serve.errors import RefusalError, problem
 
 HANDLED: tuple[type[Exception], ...] = (RefusalError, HTTPException, RequestValidationError)
-"""The errors for which `handle` is the handler."""
+"""The errors that `handle` turns into responses."""
 
 
 async def handle(request: Request, error: Exception) -> Response:

@@ -198,7 +198,7 @@ async def _classify(
 ) -> tuple[T, list[Answer]]:
     """Answer a request of another protocol, as described in `serve.protocols.body.Classify`."""
     service = _service(request)
-    service.models.choose(version)  # refuses another version before the body is read
+    service.models.choose(version)  # refuses an unknown version before the body is read
     if is_form(request):
         raise RefusalError(415, "this path does not accept forms; send JSON, or send the form to /v1/predict")
     service.predictions.check()

@@ -416,7 +416,7 @@ def test_stream_under_3_seconds_is_rejected() -> None:
             list(stream_windows(parts))
 
 
-# With short blocks, even a 31 s song has many. A song is decoded twice if more of it is needed than is kept in memory.
+# With short blocks, even a 31 s song has many of them. A song is decoded twice if more than `held` s would be kept.
 @pytest.mark.parametrize(("block", "held"), [(1 << 18, 600), (1000, 40)])  # samples, s
 @pytest.mark.parametrize("seconds", [3, 31, 31.1, 100.3])
 def test_decoded_middle_is_that_of_the_decoded_song(

@@ -17,7 +17,7 @@ EXPECTED = Tags("Muddy Waters", "At Newport", "Hoochie Coochie Man", ("Blues", "
 
 
 def sound(path: Path, container: str, codec: str, **tags: str) -> Path:
-    """Write a short song, with FFmpeg's tags if any are given."""
+    """Write a short song; FFmpeg writes the tags, if any are given."""
     plain = path.with_name("plain")
     plain.write_bytes(encode(tone(440, seconds=0.2, rate=48_000), container, codec, rate=48_000))
     if not tags:

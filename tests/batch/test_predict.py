@@ -94,7 +94,7 @@ def test_decoding_and_classifying_in_two_stages(classifier: Classifier, music: P
 
 @dataclass(frozen=True)
 class Crash(Predict):
-    """Kills the process that reads a file with this name, as a crash in FFmpeg would do."""
+    """Kills the process that reads a file with this name, as a crash in FFmpeg would."""
 
     name: str = "short.wav"
 

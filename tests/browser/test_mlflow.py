@@ -79,7 +79,7 @@ def shown_of(storage: Storage, ledger: Ledger, version: int) -> Shown:
 
 @pytest.fixture
 def new_page(browser: Browser, shown: Shown) -> Iterator[Page]:
-    """An empty page of a browser that has never opened MLflow, without internet access.
+    """An empty page in a browser that has never opened MLflow and has no internet access.
 
     Embedded figures and reports must send no requests and comply with their Content Security Policy.
     """

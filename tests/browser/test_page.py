@@ -92,7 +92,7 @@ def mix(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def keep(page: Page, name: str) -> None:
-    """Save a picture in the folder `$SCREENSHOTS`, if it is set, reduced to a few colours to keep the file small."""
+    """If `$SCREENSHOTS` is set, save a screenshot in that folder, reduced to a few colours to keep the file small."""
     if PICTURES:
         page.mouse.move(0, 0)
         picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")

@@ -30,7 +30,7 @@ def test_predict_on_a_cluster_writes_and_continues(
     assert first.stdout.rstrip().endswith("2 failed")
     assert "rest.wav: the song is silent" in first.stderr
     assert "none.wav: No such file" in first.stderr
-    table = pd.read_parquet(tmp_path / "out")  # as other programs read it
+    table = pd.read_parquet(tmp_path / "out")  # as other programs would read it
     assert len(table) == 5
     second = run(*command)
     done = f"4 of 4 songs are already done in {tmp_path / 'out'}"

@@ -1,4 +1,4 @@
-"""Commands import no slow library before they need it."""
+"""Commands do not import a slow library before they need it."""
 
 import json
 import subprocess
@@ -101,7 +101,7 @@ def test_errors_about_arguments_import_no_heavy_library(tmp_path: Path) -> None:
         ["studies", "submit", *data, *storage],
         ["studies", "submit", "--study", "a/b", *storage],
     ]
-    outcomes = run(commands, [name for name in HEAVY if name != "fastapi"])  # quick; for the settings of `serve`
+    outcomes = run(commands, [name for name in HEAVY if name != "fastapi"])  # quick; the settings of `serve` need it
     assert len(outcomes) == len(commands)
     assert [(arguments, status) for arguments, status, _ in outcomes if status not in (1, 2)] == []
     assert all(stderr for *_, stderr in outcomes)

@@ -59,7 +59,7 @@ def test_predict_exits_with_1_if_a_folder_cannot_be_read(model: str, tmp_path: P
     (music / "song.wav").write_bytes((album / "short.wav").read_bytes())
     options = ["--model", model, "--storage", tmp_path / "results", "--json", "--no-cache"]
     assert run("predict", music, *options).exit_code == 0
-    (music / "loop").symlink_to("loop")  # stands for a folder without permission, which root could read
+    (music / "loop").symlink_to("loop")  # instead of a folder without permissions, which root could read
     result = run("predict", music, *options)
     assert result.exit_code == 1
     assert json.loads(result.stdout)["file"] == str(music / "song.wav")

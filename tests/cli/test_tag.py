@@ -80,7 +80,7 @@ def test_written_genres_are_taken_back(certain: str, music: Path) -> None:
     assert result.stdout.splitlines()[-1] == "to undo this: raygenre tag --undo raygenre-tags.jsonl"
     assert present_genre(song).genres == (prediction(certain, song),)
     assert open_tags(song).provenance == {}
-    again = tag("music", "--write", "--model", "nowhere")  # not needed, because there is nothing to predict
+    again = tag("music", "--write", "--model", "nowhere")  # no model is needed, as there is nothing to predict
     assert again.exit_code == 0, again.output
     assert "2 songs: 2 kept" in again.stdout.splitlines()
     undone = tag("--undo", "raygenre-tags.jsonl")
@@ -102,12 +102,12 @@ def test_genres_are_overwritten_under_the_users_names(certain: str, music: Path)
         assert open_tags(song).provenance["raygenre_model"] == "certain"
     assert "2 songs: 2 already with this genre" in tag(*arguments).stdout.splitlines()
     (entry, *_) = sorted(Path("results").rglob("predictions/*/*"))
-    assert len([*entry.parents[1].glob("*/*")]) == 4  # of both songs, before and after, so they are not decoded again
+    assert len([*entry.parents[1].glob("*/*")]) == 4  # two per song, before and after tagging, so none is decoded again
     set_genres(music / "old.mp3", "Changed since")
     undone = tag("--undo", "log")
     assert undone.exit_code == 1
     assert undone.stdout == "2 songs: 1 restored completely, 1 left\n"
-    assert "old.mp3: its genre has been changed since; it was left unchanged" in undone.stderr
+    assert "old.mp3: its genre has been changed since; the file was left unchanged" in undone.stderr
     assert present_genre(music / "old.mp3").genres == ("Changed since",)
 
 

@@ -72,7 +72,7 @@ def test_a_card_describes_the_search_if_it_is_recorded() -> None:
     assert "depends on the lists" in text
     grouped = {**protocol, "group_by": "artist"}
     text = markdown_card(replace(classifier(), origin={"protocol": grouped}), name="x", facts=None)
-    assert "All tracks of one artist are in the same subset, so the test accuracy is one for unknown artists" in text
+    assert "All tracks of one artist are in the same subset, so the test accuracy applies to unknown artists" in text
 
 
 def test_the_licence_is_about_gtzan_if_the_genres_are() -> None:

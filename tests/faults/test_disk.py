@@ -1,4 +1,4 @@
-"""A full or read-only disk stops a search; once it is repaired, `--resume` continues without loss."""
+"""If a full or read-only disk stops a search, `--resume` later continues it without loss."""
 
 import subprocess
 import sys

@@ -79,7 +79,7 @@ def test_kills_lose_nothing(tmp_path: Path, tracks_folder: Path) -> None:
 def test_a_killed_search_on_features_is_resumed(
     tmp_path: Path, songs_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Features are read from the cache, and no epoch is trained again."""
+    """Features are read from the cache, and no epoch is trained twice."""
     monkeypatch.setenv("RAYGENRE_CACHE", str(tmp_path / "cache"))
     small_features(store.default_folder())
     driver = Driver(tmp_path / "results", songs_folder, trials=3, epochs=50, new=("--model", "pretrained"))

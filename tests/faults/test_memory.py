@@ -19,9 +19,9 @@ SHARE = 0.25  # share of memory that the layer fills
 @pytest.mark.slow
 @pytest.mark.alone
 def test_out_of_memory_fails_the_trial_with_that_reason(tracks_folder: Path, tmp_path: Path) -> None:
-    """The first trial's dense layer needs all the memory that the monitor still allows.
+    """The first trial's dense layer needs all of the memory that the monitor's threshold leaves available.
 
-    With a smaller layer the trial would be killed repeatedly, and Ray would report a different reason.
+    With a smaller layer, the trial would be killed repeatedly, and Ray would report a different reason.
     """
     total = get_system_memory()  # as measured by the monitor, which takes container limits into account
     units = int(SHARE * total / (128 * 4))

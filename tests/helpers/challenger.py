@@ -24,7 +24,7 @@ def main(root: str, uri: str, version: str, data: str, barrier: str, processes: 
         (Path(barrier) / version).touch()
         deadline = time.monotonic() + 200
         while len(list(Path(barrier).iterdir())) < int(processes):
-            assert time.monotonic() < deadline, "the other processes did not arrive"
+            assert time.monotonic() < deadline, "the other processes did not reach the barrier"
             time.sleep(0.02)
         return dataset
 

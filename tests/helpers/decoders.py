@@ -10,7 +10,7 @@ from benchmarks.processes import titled
 
 @contextmanager
 def stopped_decoders() -> Iterator[list[int]]:
-    """Stop the decoders of the endpoint's replica within this context, and yield their process ids."""
+    """Pause the decoders of the endpoint's replica within this context, and yield their process ids."""
     [replica] = titled("ServeReplica:endpoint:", os.getpid())
     decoders = titled("serve.inference.decoder_process", replica)
     assert decoders

@@ -110,7 +110,7 @@ class Driver:
             self._process.communicate()
 
     def kill_a_worker(self) -> bool:
-        """Kill a training process; return False if there is currently none."""
+        """Kill a training process; return False if none is currently running."""
         assert self._process
         for pid in titled("ray::"):
             with suppress(ProcessLookupError, FileNotFoundError):

@@ -30,7 +30,7 @@ def scrape() -> str:
 
 
 def value(text: str, name: str, **tags: str) -> float:
-    """Return the sum of a metric's samples with these tags."""
+    """Return the sum of a metric's samples that have these tags."""
     lines = [line for line in text.splitlines() if line.startswith(f"{name}{{")]
     return sum(
         float(line.rpartition(" ")[2])

@@ -73,7 +73,7 @@ def small_head(kind: Features, genres: tuple[str, ...], *, seed: int = 0) -> Cla
 
 
 def naive(variables: Variables, patches: Tensor) -> tuple[Tensor, Tensor]:
-    """Return features and logits of patches (P, 187, 96), computed in the original's order and layouts."""
+    """Return features and logits of patches (P, 187, 96), with the original's order of layers and array layouts."""
     numbers = {"conv2d": 0, "batch_normalization": 0, "dense": 0}
 
     def values(kind: str, variable: str) -> Tensor:
@@ -123,7 +123,7 @@ def checkpoint(variables: Variables, *, block_size: int = 4096, dtype: int = FLO
 
 
 def table(entries: list[tuple[bytes, bytes]], *, block_size: int = 4096, compression: int = 0) -> bytes:
-    """Return sorted entries as a table in LevelDB's format; a block ends once it has `block_size` bytes."""
+    """Return sorted entries as a table in LevelDB's format; a block ends once it reaches `block_size` bytes."""
     written = b""
     index: list[tuple[bytes, bytes]] = []
     waiting: list[tuple[bytes, bytes]] = []

@@ -1,4 +1,4 @@
-"""Read which model version an endpoint serves, and why it rejected a different version."""
+"""Read which model version an endpoint serves, and why it rejected another one."""
 
 from pathlib import Path
 

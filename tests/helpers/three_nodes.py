@@ -33,7 +33,7 @@ from tests.helpers.serving import new_storage
 
 PORT = 8000
 RATE, NUMBER, MOST_FAILED = 50, 2000, 3
-ATTEMPTS = 2  # requests in progress are lost; more of them if the machine is busy with other work
+ATTEMPTS = 2  # requests in progress are lost; more are lost if the machine is busy with other work
 REPLICAS = 3
 
 
@@ -80,7 +80,7 @@ def kill(title: str) -> None:
             if Path(f"/proc/{pid}/ns/net").readlink() == here:
                 os.kill(pid, signal.SIGKILL)
                 return
-    raise AssertionError(f"there is no process {title}")
+    raise AssertionError(f"no process {title} is running")
 
 
 def power_off(node: Node) -> None:

@@ -48,7 +48,7 @@ def test_the_middle_represents_a_long_song(features: Features, tmp_path: Path) -
 
 def test_summaries_are_means_of_standardised_features(features: Features) -> None:
     windows = features.from_blocks([louder(61)]).windows
-    windows.flags.writeable = False  # as in arrays that other processes share
+    windows.flags.writeable = False  # as for arrays in shared memory
     summaries = features.summaries(windows)
     assert summaries.shape == (len(windows), RANGES)
     normalised = features.pretrained.network.pooled(torch.tensor(windows)).detach().numpy()

@@ -1,4 +1,4 @@
-"""The parts of a song, read one after another, are the levels of the whole song, whatever its length."""
+"""The parts of a song, read one by one, add up to its levels, regardless of its length."""
 
 from pathlib import Path
 

@@ -23,7 +23,7 @@ from tests.helpers.k8s.rendered import rendered, whole
 CRDS = os.environ.get("KUBERAY_CRDS")
 MISTAKES = sorted(Path(__file__).with_name("mistakes").glob("*.yaml"))
 
-needs_crds = pytest.mark.skipif(not CRDS, reason="KUBERAY_CRDS names no folder of KubeRay's CustomResourceDefinitions")
+needs_crds = pytest.mark.skipif(not CRDS, reason="KUBERAY_CRDS is not set to a folder of KubeRay's CRDs")
 
 
 @cache
@@ -49,7 +49,7 @@ def changed(value: Any, operation: dict[str, Any]) -> None:
     if operation["op"] == "remove":
         del value[last]
     else:
-        assert operation["op"] == "add" or value[last] != operation["value"], "nothing is changed"
+        assert operation["op"] == "add" or value[last] != operation["value"], "the operation changes nothing"
         value[last] = operation["value"]
 
 
@@ -73,7 +73,7 @@ def test_an_overlay_with_components_passes(overlay: str) -> None:
 def test_a_mistake_is_found(path: Path) -> None:
     mistake = yaml.safe_load(path.read_text())
     if mistake.get("needs_crds") and not CRDS:
-        pytest.skip("KUBERAY_CRDS names no folder of KubeRay's CustomResourceDefinitions")
+        pytest.skip("KUBERAY_CRDS is not set to a folder of KubeRay's CRDs")
     rendering = rendered(mistake["overlay"]) if mistake.get("alone") else whole(mistake["overlay"])
     resources = copy.deepcopy(rendering)
     [resource] = [one for one in resources if name(one) == mistake["object"]]

@@ -51,9 +51,9 @@ def wanted(installation: Installation) -> int:
 def operator() -> Iterator[None]:
     """Require a cluster with the operator, and remove the priority classes that the tests add."""
     if not os.environ.get("KUBECONFIG"):
-        pytest.skip("KUBECONFIG names no cluster")
+        pytest.skip("KUBECONFIG does not specify a cluster")
     if not cluster.has_operator():
-        pytest.skip("the cluster of KUBECONFIG has no KubeRay operator")
+        pytest.skip("the KubeRay operator is not installed on the cluster in KUBECONFIG")
     before = cluster.priority_classes()
     yield
     if added := sorted(one for one in cluster.priority_classes() - before if one.startswith("raygenre-")):

@@ -1,4 +1,4 @@
-"""Required parts of the overlays; `k8s.check` finds incorrect parts but not missing parts."""
+"""Required parts of the overlays; `k8s.check` detects incorrect parts but not missing ones."""
 
 from typing import Any
 

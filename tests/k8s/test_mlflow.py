@@ -110,7 +110,7 @@ def test_passwords_of_mlflow_are_changed(tmp_path: Path) -> None:
 
 
 def in_container(folder: Path, uri: str, path: Path, part: str, old: str = "", new: str = "", **settings: str) -> None:
-    """Run the command for MLflow's container on a page that contains `part`, after replacing `old` with `new`."""
+    """Run the page's command for MLflow's container that contains `part`, after replacing `old` with `new`."""
     prefix = "kubectl -n raygenre exec deployment/mlflow -- "
     [command] = [one.removeprefix(prefix) for one in steps(path, prefix) if part in one]
     environment = {

@@ -106,7 +106,7 @@ def test_people_who_run_searches_may_do_what_the_pages_say(project: Path) -> Non
 
 
 def test_an_administrator_of_a_namespace_can_apply_their_part(project: Path) -> None:
-    """The built-in role `admin` grants rights for these kinds, and the component's ClusterRole for Ray's kinds."""
+    """The built-in role `admin` grants rights for these kinds; the component's ClusterRole grants those for Ray's."""
     [command] = steps(page("teams"), "kubectl apply ")
     [values] = re.findall(r"component in \(([a-z,]+)\)", command)
     overlay = shown(project, page("teams"), "team-a", 1)
@@ -156,7 +156,7 @@ def test_argo_cd_migrates_after_the_policies_and_before_mlflow(project: Path) ->
     for wave in sorted(waves.keys() - {3}):
         applied += waves[wave]
         missing = [line for line in references.problems(applied) if "selector matches no pod" not in line]
-        assert missing == [], "a service may be there before its pods, but nothing else"
+        assert missing == [], "only a service may exist before its pods"
 
 
 def test_flux_applies_the_overlay_in_three_parts(project: Path) -> None:

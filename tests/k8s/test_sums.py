@@ -55,7 +55,7 @@ def test_an_endpoint_upgraded_in_place_has_no_second_cluster() -> None:
     resources = copy.deepcopy(rendered("prod"))
     [service] = [one for one in resources if name(one) == "RayService endpoint"]
     service["spec"]["upgradeStrategy"]["type"] = "None"
-    assert sums.total(resources, upgrading=True)["pods"] == sums.total(resources)["pods"] + 1  # MLflow's surge
+    assert sums.total(resources, upgrading=True)["pods"] == sums.total(resources)["pods"] + 1  # MLflow's surge pod
 
 
 @pytest.mark.parametrize(("surge", "pods"), [(None, 5), (2, 6), ("50%", 6), ("10%", 5), (0, 4)])

@@ -91,7 +91,7 @@ def test_a_resumed_head_has_the_same_values_bit_for_bit(way: str, tmp_path: Path
 
     uninterrupted = members()
     expected = curve(*uninterrupted)
-    assert curve(*members()) == expected, "the same seeds gave another curve"
+    assert curve(*members()) == expected, "the same seeds produced a different curve"
     assert curve(member(3, **WAYS[way])) != [row for row in expected if row.member == 0]
     interrupted = members()
     history = list(itertools.islice(fit(features(), LABELS, interrupted, epochs=4), 4))  # two epochs each

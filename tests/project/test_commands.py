@@ -1,4 +1,4 @@
-"""Each command in the documents is run by a test, or listed here with the reason why not.
+"""A test runs each command in the documents, or this file states why none does.
 
 The quick start, `raygenre` commands and requests to the endpoint run as written; for other commands, tests run the same
 programs.
@@ -24,7 +24,7 @@ from tests.helpers.project import ROOT, SCRIPT
 TUNE = "experiments/tune.py"
 
 RUN = {
-    # The first words of a command, the file or folder of the test that runs it, and a text from that test.
+    # The first words of a command, the file or folder of the test that runs it, and a piece of text from that test.
     "curl --data-binary @song.mp3": ("tests/serve/test_document_commands.py", "GUIDES"),
     "curl --data-binary @- -H 'Content-Type": ("tests/serve/test_document_commands.py", "GUIDES"),
     "curl -F file=@one.mp3": ("tests/serve/test_document_commands.py", "GUIDES"),

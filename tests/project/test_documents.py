@@ -12,7 +12,7 @@ from tests.helpers.markdown import DOCUMENTS, blocks, commands, inline_code, lab
 from tests.helpers.project import ROOT
 
 LONGEST = {"README.md": 150, "k8s/README.md": 200}
-"""Maximum numbers of lines in the documents that new readers start with."""
+"""Maximum numbers of lines in the documents that new readers read first."""
 
 LANGUAGES = {"sh", "python", "yaml", "text"}
 HISTORY = "CHANGELOG.md"

@@ -46,7 +46,7 @@ def read_cases(folder: Path, *, reader: str = "read", seed: int = SEED, cases: i
     fifth = max(1, len(memory) // 5)
     early, late = max(memory[:fifth]), min(memory[-fifth:])
     assert late - early < MAX_GROWTH, f"the process grew from {early:.0f} to {late:.0f} MiB, seed {seed}"
-    assert result["peak"] - memory[0] < MAX_PEAK, f"a file of seed {seed} took {result['peak']:.0f} MiB"
+    assert result["peak"] - memory[0] < MAX_PEAK, f"a file of seed {seed} used {result['peak']:.0f} MiB"
     outcomes = Counter(result["outcomes"])
     unexpected = sorted(set(outcomes) - {"answer", "rejection"})
     assert not unexpected, "\n".join(unexpected)

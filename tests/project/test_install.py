@@ -1,4 +1,4 @@
-"""Installation: uv uses pip's indexes, only stages are shown, and `k8s` needs few packages."""
+"""Installation: package indexes, the output shown, and the packages of the extra `k8s`."""
 
 import ast
 import subprocess
@@ -103,7 +103,7 @@ def test_searches_and_the_check_need_no_other_packages() -> None:
             for node in ast.walk(function)
             if isinstance(node, ast.Import | ast.ImportFrom)
         ]
-        assert not late, f"{path}: the test above does not see imports in functions"
+        assert not late, f"{path}: the test above does not detect imports in functions"
 
 
 def extra() -> set[str]:

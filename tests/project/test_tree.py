@@ -5,7 +5,7 @@ from pathlib import Path
 from scripts import tree
 
 LONGEST_SUMMARY = 90
-"""Maximum length in characters, so that each line of the tree fits into 120."""
+"""Maximum length in characters, so that no line of the tree exceeds 120."""
 
 
 def test_tree_in_architecture_is_current() -> None:
@@ -20,7 +20,7 @@ def test_every_module_has_a_short_summary() -> None:
             length = len(tree.summary(path))
             if not 0 < length <= LONGEST_SUMMARY:
                 problems[str(path.relative_to(tree.ROOT))] = length
-    assert not problems, f"the first line of the docstring has 1 to {LONGEST_SUMMARY} characters, not {problems}"
+    assert not problems, f"the first line of the docstring must have 1 to {LONGEST_SUMMARY} characters, not {problems}"
 
 
 def test_summaries_are_unique() -> None:

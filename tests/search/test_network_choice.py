@@ -65,7 +65,7 @@ def test_missing_weights_are_offered_in_one_line(songs: Dataset, tracks: Dataset
     network, why = choose_network(options(), songs)
     assert network == "cnn"
     assert why == f"a network on spectrograms, because {OFFER} (29 MB)"
-    assert OFFER not in choose_network(options(), tracks)[1]  # images could not use them
+    assert OFFER not in choose_network(options(), tracks)[1]  # the pretrained network cannot process images
     with pytest.raises(PretrainedError, match="MSD_musicnn is not installed; run `raygenre pretrained install`"):
         choose_network(options(model="pretrained"), songs)
 

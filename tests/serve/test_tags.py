@@ -86,7 +86,7 @@ def test_without_a_champion_every_route_says_what_is_served(client: httpx.Client
         client.post("/invocations", json={"inputs": ["aGVsbG8="]}),
     ):
         assert (response.status_code, response.headers["retry-after"]) == (503, "2")
-        assert response.json()["detail"].startswith("no champion is registered yet; until then, only /v1/predict")
+        assert response.json()["detail"].startswith("no champion is registered yet; until one is, only /v1/predict")
     for path in ("/healthz", "/v2", "/v2/health/live", "/"):
         assert client.get(path).status_code == 200
 

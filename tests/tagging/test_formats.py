@@ -67,7 +67,7 @@ def test_a_genre_changed_since_is_left(suffix: str, tmp_path: Path) -> None:
         write_genres(path, ["Jazz"], log, present=GENRES)
     changed = path.read_bytes()
     [result] = undo(read_log(log_path))
-    assert (result.outcome, result.reason) == ("left", "its genre has been changed since; it was left unchanged")
+    assert (result.outcome, result.reason) == ("left", "its genre has been changed since; the file was left unchanged")
     assert path.read_bytes() == changed
 
 

@@ -1,4 +1,4 @@
-"""Messages about files that FFmpeg cannot read."""
+"""Error messages about files that FFmpeg cannot read."""
 
 import os
 from collections.abc import Callable

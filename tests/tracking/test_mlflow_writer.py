@@ -30,9 +30,9 @@ UPDATES: tuple[Update, ...] = (
     {"do": "end", "run": SEARCH, "status": "FAILED", "tags": {}},
     {"do": "view", "run": SEARCH, "view": VIEW},
     {"do": "file", "run": TRIAL, "file": "note.txt", "base64": "not base64!"},
-    {"do": "inputs", "run": TRIAL},  # without its parts
+    {"do": "inputs", "run": TRIAL},  # the required `parts` are missing
 )
-"""The last two cannot be written."""
+"""Updates, the last two of which cannot be written."""
 _numbers = itertools.count()
 
 

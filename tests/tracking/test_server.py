@@ -97,7 +97,7 @@ def test_page_of_a_proxy_is_not_mistaken_for_mlflow(tmp_path: Path, monkeypatch:
         monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{server.server_port}")
         text = reason(error("http://mlflow.example.org:5000", tmp_path))
         server.shutdown()
-    assert "the proxy in HTTP_PROXY may have sent this answer" in text
+    assert "the proxy in HTTP_PROXY may have sent this response" in text
 
 
 def test_errors_without_a_proxy_name_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

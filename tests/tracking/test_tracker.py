@@ -86,7 +86,7 @@ def test_repeated_inputs_are_logged_once(tracker: Tracker, server: Server) -> No
         for use, digest in (("training", "a"), ("test", "b"))
     ]
     run = tracker.start("search", "search")
-    for _ in range(2):  # the second time as if a driver had resumed the search
+    for _ in range(2):  # the second time, as if a driver had resumed the search
         tracker.log_inputs(run, parts)
         inputs = server.client.get_run(delivered(tracker, run)).inputs
         assert inputs is not None
@@ -267,7 +267,7 @@ class FixedStatus:
 
 
 def search_without_a_server(uri: str, folder: Path) -> str:
-    """Log as a search does, check that this is fast and loses nothing; return why MLflow is unreachable."""
+    """Log as a search does, check that this is fast and loses nothing; return the reason why MLflow is unreachable."""
     tracker = Tracker(Storage(folder, uri), folder / "study", "unreachable")
     started = time.monotonic()
     run = tracker.start("trial", "trial")

@@ -1,4 +1,4 @@
-"""Songs are sent to an endpoint; its failures are reported as errors of the songs."""
+"""Songs are sent to an endpoint, whose failures are reported as errors for these songs."""
 
 import json
 from pathlib import Path

@@ -90,7 +90,7 @@ def test_the_script_requires_audio_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(monkeypatch, "--data", tmp_path) == 2
-    assert f"there is no audio file in {tmp_path}; give a folder of songs with --data" in capsys.readouterr().err
+    assert f"{tmp_path} contains no audio file; pass a folder of songs with --data" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("container", "codec", "rate"), [("mp3", "no-codec", RATE), ("mp3", "libmp3lame", 7)])

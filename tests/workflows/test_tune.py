@@ -299,7 +299,7 @@ def test_a_search_without_a_complete_trial_ends(tracks: Dataset, ray_cluster: No
 
 
 def test_the_next_driver_ends_runs_of_a_killed_driver(tracks: Dataset, tmp_path: Path) -> None:
-    """For example, a final training run is obsolete if more trials led to a different winner."""
+    """For example, a final training run is obsolete if further trials led to a different winner."""
     storage = empty_storage(tmp_path)
     ledger = new_ledger(storage.studies.folder, tracks)
     killed = Tracker(storage, ledger.folder, ledger.id)

@@ -1,6 +1,6 @@
-"""The valid names for a search's options, a default, and the error for invalid ones.
+"""The valid names for a search's options, one default, and the error for invalid options.
 
-Imports nothing large.
+This module imports no large library.
 """
 
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ SPLITS: tuple[SplitName, ...] = get_args(SplitName)
 NETWORKS: tuple[NetworkName, ...] = get_args(NetworkName)
 OBJECTIVES: tuple[ObjectiveName, ...] = get_args(ObjectiveName)
 MAX_FAILURES = 5
-"""Default number of trials in a row that fail for the same reason before a search ends."""
+"""By default, a search ends after this many trials in a row have failed for the same reason."""
 
 
 CONFIG_FILE = "run.yaml"
@@ -30,7 +30,7 @@ CONFIG_FILE = "run.yaml"
 
 
 class ConfigError(RaygenreError, ValueError):
-    """An option of a search is invalid or does not fit the other options."""
+    """An option of a search is invalid or conflicts with other options."""
 
 
 def alternatives(names: Iterable[object]) -> str:

@@ -47,8 +47,8 @@ class SearchConfig:
         objectives: what the search optimises; see `raygenre.search.space.objectives`.
         split_lists, duplicates, keep_duplicates: how the split was made.
         group_by, artists: which tracks the split keeps together; see `raygenre.data.grouping`.
-        merge_case: whether class folders whose names differ only in case are one class.
-        time_budget: time limit of the whole search, over all of its drivers, in s; 0 for none. A trial does not start
+        merge_case: whether class folders whose names differ only in case are treated as one class.
+        time_budget: time limit in s for the whole search, across all of its drivers; 0 for none. A trial does not start
             if it would leave too little time for the repeats and the final training.
         warm_start: the origin of each start point that comes from an earlier study, such as `autumn trial 3`.
         patience: number of trials without an improvement after which no more trials start; 0 for no limit.

@@ -52,7 +52,7 @@ def read(path: Path) -> dict[str, Any]:
     except (ValueError, TypeError, AttributeError) as error:
         raise SpaceError(f"{path}: {error}") from error
     # The default space depends on the epochs, which an option may change, so only the entries that differ from the
-    # default ones are returned.
+    # defaults are returned.
     defaults = default_entries(config.epochs)
     entries = {name: entry for name, entry in config.space.items() if entry != defaults.get(name)}
     return dict(content) | {"space": entries}

@@ -32,7 +32,7 @@ def check_objectives(names: Sequence[str], *, scheduler: str) -> None:
     """Check a search's objectives, and that its scheduler supports them.
 
     Raises:
-        ConfigError: an objective is unknown, repeated or unsuitable, or a scheduler is used with several.
+        ConfigError: an objective is unknown, repeated or unsuitable, or a scheduler is used with several objectives.
     """
     for name in names:
         if name not in OBJECTIVES:
@@ -64,7 +64,7 @@ def measure(names: Sequence[str], model: Network, rows: Sequence[Mapping[str, fl
     """Return the values of the objectives for a trained network, keyed by prefixed name.
 
     Args:
-        rows: metrics of each epoch in which the network was trained.
+        rows: metrics of each training epoch.
     """
     best = min(rows, key=lambda row: row["validation_loss"])
     values: dict[str, float] = {}

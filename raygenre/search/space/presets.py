@@ -1,4 +1,4 @@
-"""Presets: the search spaces of the first network, the improved one and pretrained features.
+"""Presets: search spaces for the first and improved networks, and for pretrained features.
 
 A preset supplies the entries and the first point of a search. `--space`, `--start` and other options override it.
 """
@@ -17,7 +17,7 @@ class Preset:
         epochs: default number of epochs on real data.
         batch_size: default batch size on real data.
         entries: entries of the search space that differ from the default space.
-        start: the setting to try first, if the space contains it, or else the nearest one.
+        start: the setting to try first; if the space does not contain it, the nearest setting is tried instead.
     """
 
     epochs: int
@@ -67,8 +67,8 @@ PRESETS: dict[PresetName, Preset] = {
             "masks": 2,
             "distortion": 1.0,
             "averaging": 0.998,
-            # AdamW with batch normalisation and warm-up trains well at higher rates than NAdam without. With 4e-3 and
-            # batches of 16, the validation loss after 60 epochs is lower than with 2e-3 and batches of 32.
+            # AdamW with batch normalisation and warm-up trains well at higher rates than NAdam without either. With
+            # 4e-3 and batches of 16, the validation loss after 60 epochs is lower than with 2e-3 and batches of 32.
             "learning_rate": {"low": 5e-4, "high": 1e-2, "log": True},
         },
         start=Setting(dropout=0.1, learning_rate=4e-3),

@@ -1,4 +1,4 @@
-"""The search space: each hyperparameter is a range, a list of choices, or fixed.
+"""The search space: each hyperparameter is a range, a list of choices or a fixed value.
 
 A space is a dict of entries that can be stored as YAML or JSON: `{"low": 0.0, "high": 0.5}` is a range, with an
 optional `log` or `step`; a list holds choices; anything else is a fixed value. The range of an integer hyperparameter
@@ -109,12 +109,13 @@ WIDTHS: dict[str, Any] = {"low": 8, "high": 64, "log": True}
 def default_entries(epochs: int) -> dict[str, Entry]:
     """Return the entries that a search of this many epochs uses unless a space file overrides them."""
     return {
-        # At most half of the units: with more dropout, a network this small no longer fits its training tracks.
+        # At most half of the units are dropped: with more dropout, a network this small no longer fits its training
+        # tracks.
         "dropout": {"low": 0.0, "high": 0.5},
         # Around NAdam's default of 1e-3, shifted down because training without normalisation usually diverges at
         # 5e-3 and above. The range is logarithmic because the ratio of two learning rates matters.
         "learning_rate": {"low": 2e-4, "high": 5e-3, "log": True},
-        # From weak to strong decay: the last epoch's learning rate is 91 % to 10 % of the first's.
+        # From weak to strong decay: the last epoch's learning rate is 91 % to 10 % of the first epoch's.
         "decay": {"low": 0.1 / epochs, "high": 9 / epochs, "log": True},
     }
 

@@ -1,6 +1,6 @@
 """Reads a search space from a YAML file such as experiments/space.yaml.
 
-Hyperparameters that the file does not list keep their default entries. Error messages give the file, line, cause and
+Hyperparameters that the file does not list keep their default entries. Error messages state the file, line, cause and
 fix.
 """
 
@@ -33,7 +33,7 @@ def read(path: Path) -> dict[str, Entry]:
 
 
 def mapping(path: Path) -> tuple[dict[str, object], dict[str, int]]:
-    """Read a YAML mapping, and return it with the line of each name.
+    """Read a YAML mapping, and return it with the line number of each name.
 
     Raises:
         SpaceError: the file is missing, not YAML or not a mapping, or contains a name twice.

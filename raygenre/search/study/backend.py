@@ -30,7 +30,7 @@ _DATABASE_TIMEOUT = 120  # s to wait for a database that a different process has
 
 
 def storage(folder: Path, url: str | None) -> BaseStorage:
-    """Return Optuna's storage of a study: a database, a gRPC proxy of one, or the journal in the study's folder.
+    """Return Optuna's storage for a study: a database, a gRPC proxy for a database, or the journal in its folder.
 
     Raises:
         StudyError: the database does not exist, or its driver is not installed, or the proxy does not respond.
@@ -80,7 +80,7 @@ def _proxy(url: str) -> BaseStorage:
 
 
 def storage_error_text(error: Exception) -> str:
-    """Return one line that says why a study's storage failed; Optuna's own message wrongly blames the stored values."""
+    """Return one line that explains why a study's storage failed; Optuna's message wrongly blames the stored values."""
     if isinstance(error, RpcError):
         details: Callable[[], str] | None = getattr(error, "details", None)  # the base class has no `details`
         return f"the gRPC storage proxy failed: {(details() if details else str(error)).splitlines()[0]}"
@@ -114,7 +114,7 @@ def acquire_lock(folder: Path) -> int:
 
 
 def _drop_incomplete_entry(journal: Path) -> None:
-    """Remove a last line that a full disk or a killed driver left incomplete; Optuna would append an entry to it."""
+    """Remove an incomplete last line left by a full disk or a killed driver; Optuna would append an entry to it."""
     if not journal.exists():
         return
     with journal.open("r+b") as file:

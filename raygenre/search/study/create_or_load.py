@@ -128,7 +128,7 @@ def load_study(location: Location, *, url: str | None) -> StudyHandle:
 
 
 def _claim(study: Study, location: Location) -> None:
-    """Record the folder of a study in a database. A folder may be moved, but two folders must not share a study.
+    """Record a study's folder in its database. A folder may be moved, but two folders must not share a study.
 
     Raises:
         StudyError: the location is a copy of the recorded folder, which still exists.

@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from raygenre.errors import RaygenreError
 
-MAX_LENGTH = 200  # maximum characters of a study's attribute; the split and the configuration need thousands
+MAX_LENGTH = 200  # maximum length of a study's attribute; the split and the configuration have thousands of characters
 
 _STRIDE = 1 << 32
 
@@ -29,8 +29,9 @@ class ReadOnlyStudyError(RaygenreError, PermissionError):
 class DashboardStorage(BaseStorage):
     """The studies of several storages, with their long attributes shortened.
 
-    Trials can be changed as in any Optuna storage. Studies can be neither created nor deleted: a study is more than its
-    entry in Optuna, and Optuna's dashboard renames one by copying its attributes, which are shortened here.
+    Trials can be changed as in any Optuna storage. Studies cannot be created or deleted, because a study is more than
+    its entry in Optuna. They cannot be renamed either, because Optuna's dashboard renames a study by copying its
+    attributes, which are shortened here.
 
     Args:
         find_new: returns the storages that have appeared since its last call; called whenever the studies are listed.
@@ -131,7 +132,7 @@ class DashboardStorage(BaseStorage):
 
     @staticmethod
     def _renumbered(trial: FrozenTrial, neighbour: int) -> FrozenTrial:
-        """Return a copy of a trial with its id in this storage, given any id in its original storage."""
+        """Return a copy of a trial with its unique id, given that of any study or trial in the same storage."""
         renumbered = copy.copy(trial)
         renumbered._trial_id += neighbour - neighbour % _STRIDE
         return renumbered

@@ -44,7 +44,7 @@ def study_lock(url: str, study: str, *, timeout: float = TIMEOUT) -> Iterator[No
     key = int.from_bytes(hashlib.sha256(study.encode()).digest()[:8], signed=True)
     engine = create_engine(url, poolclass=NullPool, connect_args={"options": _KEEPALIVES})
     try:
-        # A transaction that stays open for days would prevent the database from vacuuming, so none is used.
+        # A transaction that stays open for days would prevent the database from vacuuming, so no transaction is used.
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             deadline = time.monotonic() + timeout
             while not connection.scalar(text("select pg_try_advisory_lock(:key)"), {"key": key}):

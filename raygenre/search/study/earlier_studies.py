@@ -49,7 +49,7 @@ def best_settings(studies: Location, name: str, *, k: int, url: str | None) -> l
         study = optuna.load_study(study_name=name, storage=storage(folder, None if own_journal else url))
         attributes, trials = study.user_attrs, study.get_trials(deepcopy=False)
     except (KeyError, SQLAlchemyError) as error:
-        raise StudyError(f"--from {name}: the database of --study-url does not have this study") from error
+        raise StudyError(f"--from {name}: the database of --study-url does not contain this study") from error
     if CONFIG not in attributes:
         raise StudyError(f"--from {name}: its creation was interrupted; leave it out")
     config = SearchConfig.from_json(attributes[CONFIG])

@@ -48,7 +48,7 @@ class Ledger:
     Attributes:
         study: Optuna's study.
         name: name of the study.
-        id: unique id; studies of the same name have different ids.
+        id: unique id; studies with the same name have different ids.
         location: the study's folder or URL.
         folder: local folder of the study, for finished classifiers and, unless the study is at a URL, training states.
         config: configuration of the search.
@@ -88,7 +88,7 @@ class Ledger:
         return cls(create_or_load.load_study(studies / name, url=url))
 
     def extend(self, trials: int) -> None:
-        """Raise the number of trials of the search.
+        """Increase the search's number of trials.
 
         Raises:
             StudyError: the new number is lower than the old one.
@@ -150,9 +150,9 @@ class Ledger:
         return self._index.lowest_loss(self.study.get_trials(deepcopy=False))
 
     def start_trial(self, sampler: BaseSampler, space: Mapping[str, BaseDistribution]) -> FrozenTrial:
-        """Start the next trial: an enqueued one, or the next start point, or a setting that the sampler chooses.
+        """Start the next trial: an enqueued trial, the next start point or a setting that the sampler chooses.
 
-        Every trial is enqueued with the attribute `CHECKPOINT` first, so that it differs from the trials of other
+        Every trial is first enqueued with the attribute `CHECKPOINT`, which distinguishes it from the trials of other
         programs even if the driver dies immediately afterwards.
         """
         if enqueued := self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
@@ -184,8 +184,8 @@ class Ledger:
         """End a trial, and return its state.
 
         The state is FAIL if there is a `failure` or no epoch was reported, PRUNED if only some epochs were reported,
-        and otherwise COMPLETE, with the lowest loss as its value. If another program has ended the trial, it stays as
-        that program left it.
+        and otherwise COMPLETE, with the lowest loss as its value. A trial that another program has ended does not
+        change.
 
         Args:
             failure: why the trial failed.

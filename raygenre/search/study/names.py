@@ -1,4 +1,4 @@
-"""The names of studies, and the errors about them; does not import Optuna."""
+"""Study names and the errors about them; this module does not import Optuna."""
 
 import re
 from pathlib import Path

@@ -7,8 +7,8 @@ from raygenre.search.study.backend import STORAGE_ERRORS, storage_error_text
 from raygenre.search.study.ledger import Ledger
 
 PROBLEM = "problem"
-"""Study attribute: why the latest driver ended, such as a full disk or a lost object; empty or missing if it did not.
-Tag of the search's run."""
+"""Study attribute: the problem that ended the latest driver, such as a full disk or a lost object; empty or missing
+if there was none. It is also a tag of the search's run."""
 
 
 def note_problem(ledger: Ledger, error: Exception) -> None:

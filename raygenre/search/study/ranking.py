@@ -10,12 +10,12 @@ from raygenre.search.study.trial_attributes import losses
 
 
 def complete(trials: Iterable[FrozenTrial], *, epochs: int) -> list[FrozenTrial]:
-    """Return the trials that trained all epochs."""
+    """Return the trials that completed all epochs."""
     return [trial for trial in trials if is_complete(trial, epochs=epochs)]
 
 
 def is_complete(trial: FrozenTrial, *, epochs: int) -> bool:
-    """Return whether a trial trained all epochs; a trial that another program completed may have trained fewer."""
+    """Return whether a trial completed all epochs; a trial that another program ended may have completed fewer."""
     return trial.state == TrialState.COMPLETE and max(losses(trial), default=0) >= epochs
 
 

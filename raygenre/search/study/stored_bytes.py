@@ -1,15 +1,15 @@
-"""Measure how many bytes a study takes up.
+"""Measures how much space a study takes up.
 
-A study keeps the training states of its best and its unfinished trials (see
-`raygenre.search.study.checkpoint_retention`), of the repeats and of the final training, its classifiers and, without a
-database, its trials. The number of training states does not grow with the number of trials.
+A study keeps the training states of its best trials, its unfinished trials (see
+`raygenre.search.study.checkpoint_retention`), the repeats and the final training. It also keeps its classifiers and,
+without a database, its trials. The number of training states does not grow with the number of trials.
 """
 
 from raygenre.system.location import Location
 
 
 def stored_bytes(studies: Location, name: str) -> int:
-    """Return how many bytes a study takes up in its folder or at its URL, not counting a database.
+    """Return the space, in bytes, that a study takes up in its folder or at its URL, not counting a database.
 
     Args:
         studies: the location of all studies.

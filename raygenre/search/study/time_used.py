@@ -37,7 +37,7 @@ class TimeUsed:
 
 @contextmanager
 def measure_time(ledger: Ledger) -> Iterator[TimeUsed]:
-    """Count the time within this context."""
+    """Record the time spent within this context."""
     used = TimeUsed(ledger)
     try:
         yield used

@@ -1,4 +1,4 @@
-"""The attributes of a study's trials, and how to read them: losses, and who started a trial."""
+"""The attributes of a study's trials, and functions that interpret them."""
 
 from optuna.trial import FrozenTrial, TrialState
 
@@ -11,18 +11,18 @@ EPOCH = "epoch-"
 STATES = "trials"
 """Folder of the trials' training states."""
 RUN = "mlflow_run_id"
-"""Attribute of a trial or the study: its MLflow run id."""
+"""Attribute of a trial or of the study: its MLflow run id."""
 EPOCH_TIMES = "epoch_times"
 """Trial attribute: when each epoch was reported, in s since 1970; epochs before a driver was killed are missing."""
 CHECKPOINT = "checkpoint"
 """Trial attribute: path of the training state in the study's folder. Tag of a training run: its full path or URL.
 
-All trials of the search have the attribute from the moment they are created, and trials of other programs do not.
+Trials of the search have this attribute from the moment they are created; trials of other programs do not have it.
 """
 
 
 def is_own(trial: FrozenTrial) -> bool:
-    """Return whether the search has started this trial. Trials of older versions may have only the other attributes."""
+    """Return whether the search has started this trial. Trials from older versions may lack `CHECKPOINT`."""
     return trial.state != TrialState.WAITING and not trial.user_attrs.keys().isdisjoint((CHECKPOINT, RUN, EPOCH_TIMES))
 
 

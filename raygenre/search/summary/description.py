@@ -30,10 +30,12 @@ def nondeterminism(config: SearchConfig, resources: Resources) -> list[str]:
     if config.sampler != "random":
         causes.append("an interrupted search draws different settings than an uninterrupted one")
     if resources.gpus:
-        causes.append("CUDA kernels add in no fixed order, so losses differ in their last digits and, later, in more")
+        causes.append(
+            "CUDA kernels add in no fixed order, so losses differ at first in their last digits, later in more digits"
+        )
     causes.append("a different processor, number of threads or version of torch rounds differently")
     if "latency" in config.objectives:
-        causes.append("the latency is measured")
+        causes.append("the latency is measured, and measurements vary")
     return causes
 
 
@@ -95,7 +97,7 @@ def _finalists(ledger: Ledger, finalists: Sequence[Finalist]) -> str:
         for finalist in finalists
     ]
     multiple = is_multi_objective(ledger.config.objectives)
-    settings = "The best settings of the Pareto front by its first objective" if multiple else "The best settings"
+    settings = "The best settings on the Pareto front by the first objective" if multiple else "The best settings"
     return f"**{settings}, repeated on {len(finalists[0].losses)} new seeds**\n\n{_table(head, rows)}"
 
 

@@ -118,7 +118,7 @@ class SearchData:
         return np.asarray([trial.values[0] for trial in self.complete], dtype=np.float64)
 
     def sample(self, minimum: int) -> "Sample":
-        """Return the complete trials; if there are fewer than `minimum`, add the trials that were stopped early.
+        """Return the complete trials and, if there are fewer than `minimum`, also the trials that were stopped early.
 
         With several objectives, no trial is stopped early.
         """

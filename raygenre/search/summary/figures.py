@@ -73,7 +73,7 @@ def draw(ledger: Ledger) -> Figures:
                     plotly_figures.PageFigure(name, title, f"{caption} Shows {note}." if note else caption, plot)
                 )
                 continue
-            except Exception as error:  # noqa: BLE001 (a figure must not fail a search)
+            except Exception as error:  # noqa: BLE001 (a figure must not make a search fail)
                 reason = f"drawing failed ({type(error).__name__}: {error})"
         left_out[name] = reason
         entries.append(plotly_figures.PageFigure(name, title, caption, reason))
@@ -83,7 +83,7 @@ def draw(ledger: Ledger) -> Figures:
 def _reason(name: str, data: SearchData) -> str:
     """Return the reason why a figure cannot be drawn, or an empty string if it can."""
     if name in ("learning_curves", "rungs_over_time"):
-        return "" if any(losses(trial) for trial in data.trials) else "no trial has an epoch"
+        return "" if any(losses(trial) for trial in data.trials) else "no trial has completed an epoch"
     if not data.complete:
         return "no trial is complete"
     if name not in _SAMPLED:
@@ -101,7 +101,7 @@ def _reason(name: str, data: SearchData) -> str:
 
 
 def _ranges(data: SearchData, sample: Sample) -> list[Axis]:
-    """Return the axes of the ranges for which the trials have different values, learning rate and decay first."""
+    """Return the axes of the ranges in which the trials' values differ, learning rate and decay first."""
     ranges = [axis for axis in data.axes if not axis.choices and np.ptp(axis.positions(sample.trials))]
     return sorted(ranges, key=lambda axis: axis.name not in ("learning_rate", "decay"))
 

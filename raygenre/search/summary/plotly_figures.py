@@ -127,7 +127,7 @@ def page(title: str, entries: Sequence[PageFigure]) -> str:
 
 
 def _target(data: SearchData) -> Callable[[FrozenTrial], float] | None:
-    """Return the first of several objectives as a target; None if there is only one, because Optuna then draws more."""
+    """Return the first of several objectives as a target; None if there is only one, for which Optuna shows more."""
     return (lambda trial: float(trial.values[0])) if is_multi_objective(data.config.objectives) else None
 
 

@@ -33,7 +33,7 @@ from raygenre.tracking.tracker import Tracker
 NOTE = "mlflow.note.content"
 ENVIRONMENT, TRIALS, FINALISTS = "environment.json", "trials.csv", "finalists.csv"
 
-_DRAWN = "figures_of"  # study attribute: number of trials in its figures
+_DRAWN = "figures_of"  # study attribute: number of trials in the search's figures
 
 
 class SearchRunLogger:
@@ -124,7 +124,7 @@ class SearchRunLogger:
         self._describe(finalists)
 
     def problem(self, error: Exception) -> None:
-        """Record the error that ends the search in the study and in the run's description."""
+        """Record in the study and in the run's description the error that ends the search."""
         note_problem(self._ledger, error)
         with suppress(OSError):  # the disk may be full
             self._describe()

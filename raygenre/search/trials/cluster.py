@@ -24,7 +24,7 @@ def connect(address: str | None) -> str:
     that an earlier run left behind.
 
     Raises:
-        ClusterError: nothing responds at the address, or it is a Ray Client address.
+        ClusterError: nothing responds at the address, or the address is a Ray Client address.
         RayFolderError: no folder on this machine is suitable for the files of a private cluster.
     """
     if address and address.startswith("ray://"):
@@ -53,7 +53,7 @@ def connect(address: str | None) -> str:
         ) from error
     except ValueError as error:
         raise ClusterError(f"{address} is not the address of a Ray cluster: {error}; check --address") from error
-    # Even without `log_to_driver`, Ray prints the tracebacks of every worker that dies, and has no option to prevent
+    # Even without `log_to_driver`, Ray prints the tracebacks of every worker that dies, and offers no option to prevent
     # this.
     ray_worker._worker_logs_enabled = False
     total = ray.cluster_resources()

@@ -1,4 +1,4 @@
-"""Find out from Ray's reports why a trial failed, and which failures have the same cause."""
+"""Determines from Ray's reports why a trial failed and which failures have the same cause."""
 
 import re
 from pathlib import Path
@@ -18,7 +18,7 @@ _MAX_KINDS = 3  # named in a message
 
 
 def latest_error(trial: Trial) -> str:
-    """Return the text of a trial's latest error: a traceback, or how its worker died; empty if there is none.
+    """Return the text of a trial's latest error: a traceback, or how its worker died; empty if it has no error.
 
     It is read from the driver's own folder. `Trial.get_error` reads it from the storage, which Tune updates later.
     """
@@ -29,7 +29,7 @@ def latest_error(trial: Trial) -> str:
 
 
 def failure_reason(text: str) -> str:
-    """Return one line from the text of Ray's error that says why a worker failed: the exception, or how it died."""
+    """Return one line from Ray's error text that explains why a worker failed: the exception, or how it died."""
     if KILLED in text:
         return KILLED
     if raised := raised_line(text):
@@ -39,7 +39,7 @@ def failure_reason(text: str) -> str:
 
 
 def failure_kind(failure: str) -> str:
-    """Return what failures with the same cause share: the text without numbers such as the epoch or the memory size."""
+    """Return the text that failures with the same cause share, without numbers such as the epoch or the memory size."""
     if failure.startswith(REASON):
         return REASON
     return "diverged" if _DIVERGED.match(failure) else _NUMBER.sub("#", failure)

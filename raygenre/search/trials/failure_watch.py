@@ -14,7 +14,7 @@ from raygenre.search.trials.phases import Display
 from raygenre.search.trials.trial_config import TrialConfig
 
 RESTARTS = 3
-"""Maximum number of times that a trial restarts without an epoch in between if its worker or node dies."""
+"""Maximum number of times that a trial whose worker or node dies restarts without completing an epoch in between."""
 
 
 class SearchFailedError(RaygenreError, RuntimeError):
@@ -25,7 +25,7 @@ def check_completed(ledger: Ledger) -> None:
     """Check that a search has a trial whose setting can be trained again.
 
     Raises:
-        SearchFailedError: no trial completed; the message says why.
+        SearchFailedError: no trial completed; the message explains why.
     """
     if ledger.top(1):
         return
@@ -41,7 +41,7 @@ def check_completed(ledger: Ledger) -> None:
 class FailureWatch(tune.Callback, tune.Stopper):
     """Displays each kind of failure once, and ends a search after too many failures of one kind in a row.
 
-    This callback must follow the one that ends trials in the ledger.
+    This callback must come after the callback that ends trials in the ledger.
 
     Args:
         limit: number of trials in a row; 0 for no limit.
@@ -71,7 +71,7 @@ class FailureWatch(tune.Callback, tune.Stopper):
         """Raise an error if the search has ended because too many trials failed for the same reason.
 
         Raises:
-            SearchFailedError: with the cause.
+            SearchFailedError: this has happened; the message states the cause.
         """
         if self.stop_all():
             more = self._ledger.config.trials + len(self._last)
@@ -99,7 +99,7 @@ class FailureWatch(tune.Callback, tune.Stopper):
         self.on_trial_complete(iteration, trials, trial)
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """Allow only one more attempt if the worker raised an exception, which another worker will probably repeat.
+        """Allow only one more attempt if the worker raised an exception, which would probably recur on another worker.
 
         A trial that lost its worker after a new epoch may restart as often as before, because spot nodes come and go.
         """

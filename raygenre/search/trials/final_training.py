@@ -31,7 +31,7 @@ _MAX_THREADS = 8  # each step trains on eight tracks in parallel, so more thread
 
 
 class TrainingFailedError(RaygenreError, RuntimeError):
-    """The final training did not produce a network; the message says why."""
+    """The final training did not produce a network; the message explains why."""
 
 
 @dataclass(frozen=True)

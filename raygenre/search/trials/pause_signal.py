@@ -13,7 +13,7 @@ import ray
 from raygenre.system.location import Location
 
 FOLDER = "pauses"
-"""Folder of the signals in a study's location."""
+"""Folder for the signals, within a study's location."""
 
 _STARTED, _REQUESTED = "started", "requested"
 

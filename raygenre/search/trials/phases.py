@@ -1,7 +1,7 @@
 """The interface for displaying a search, and `TextDisplay`, which writes lines of text.
 
 Lines have three aligned columns: the topic, the event and the details. Long details continue on the next line.
-`raygenre.cli.progress` has the display that the commands use, with bars and a live table on a terminal.
+`raygenre.cli.progress` contains the display that the commands use, with bars and a live table on a terminal.
 """
 
 import textwrap
@@ -189,14 +189,14 @@ def joined(*parts: str) -> str:
 
 
 def short_duration(seconds: float) -> str:
-    """Return an estimated duration in whole s, min or h, at least 1 s."""
+    """Return an estimated duration in whole seconds, minutes or hours, at least 1 s."""
     if seconds < 99.5:
         return f"{max(seconds, 1):.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 99.5 * 60 else f"{seconds / 3600:.0f} h"
 
 
 def duration(seconds: float) -> str:
-    """Return a duration in s or min, such as `48 s`."""
+    """Return a duration in seconds or minutes, such as `48 s`."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"

@@ -1,7 +1,7 @@
 """The places of a search: how many training runs it may execute at the same time.
 
-A place is what one training run needs. The limit is the lower of `--max-concurrent` and the limit in the `Controls`,
-which may change at any time.
+A place provides the CPUs and GPUs for one training run. The limit is the lower of `--max-concurrent` and the limit in
+the `Controls`, which may change at any time.
 """
 
 import math
@@ -17,8 +17,8 @@ from raygenre.search.study.time_used import TimeUsed
 from raygenre.search.trials.cluster import slots
 from raygenre.search.trials.search_timer import SearchTimer
 
-_LOOK = 1.0  # s between two checks of what is free on the cluster
-_REFRESH = 5.0  # s between two counts of what fits on the cluster, which may grow and shrink
+_LOOK = 1.0  # s between checks of the free CPUs and GPUs on the cluster
+_REFRESH = 5.0  # s between counts of the training runs that fit on the cluster, which may grow and shrink
 
 
 class Places:
@@ -29,8 +29,8 @@ class Places:
         time_used: the time of the search, which is saved while it runs.
 
     Args:
-        resources: what a training run needs.
-        timer: its number of slots is updated when the limit or the cluster changes.
+        resources: the resources that a training run needs.
+        timer: the search's timer, whose number of slots is updated when the limit or the cluster changes.
         clock: returns the time in s.
     """
 
@@ -67,9 +67,9 @@ class Places:
     def may_ask(self, pending: int) -> bool:
         """Return whether another training run may request a place from Ray while this many are waiting.
 
-        With a limit, all of its places are requested at once, so a cluster can grow. Without a limit, trials start
-        together if places are free; otherwise, only one waits, because a waiting trial's setting is chosen earlier than
-        necessary.
+        With a limit, all of its places are requested at once, so that the cluster can grow. Without a limit, trials
+        start together if places are free; otherwise, only one waits, because a waiting trial's setting is chosen
+        earlier than necessary.
         """
         return self.limit is not None or pending < max(1, self._free())
 
@@ -89,7 +89,7 @@ class Places:
         Args:
             wanted: number of training runs that could run at the same time.
             running: number of training runs that have a place.
-            cpus: size of a place, if it differs from that of a trial.
+            cpus: CPUs of a place, if their number differs from that of a trial.
         """
         wanted = min(wanted, self._resources.max_concurrent or wanted)
         own = self._resources

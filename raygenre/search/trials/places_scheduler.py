@@ -1,8 +1,8 @@
 """A Ray Tune scheduler that keeps the trials within the places of a search.
 
-A trial over the limit pauses after the epoch in progress. It then has no worker; its training state is saved before
-each epoch is reported, so it continues after its last epoch without Ray Tune's checkpoints. If the search has to stop,
-all trials pause in this way, and Tune ends.
+A trial over the limit pauses after the epoch in progress. It then has no worker. Its training state is saved before
+each epoch is reported, so the trial can later continue after its last epoch without Ray Tune's checkpoints. If the
+search has to stop, all trials pause in this way, and Tune ends.
 """
 
 import time
@@ -26,7 +26,7 @@ class PlacesScheduler(FIFOScheduler, tune.Stopper):
 
     Args:
         rule: decides which trials are stopped early.
-        epochs: number of epochs after which a trial ends by itself.
+        epochs: number of epochs after which a trial ends on its own.
         waiting: returns how many trials could still be started.
         is_ended: returns whether another program has ended a trial, given its configuration.
     """
@@ -110,7 +110,8 @@ class PlacesScheduler(FIFOScheduler, tune.Stopper):
         if pending:
             return pending[0]
         if not self._places.fits(len(placed)) or not self._waiting():
-            # A worker kept for the next trial would occupy a place that this search may not or need not use.
+            # A worker kept for the next trial would occupy a place that this search is not allowed or does not need to
+            # use.
             controller._cleanup_cached_actors(force_all=True)
         if not placed:
             time.sleep(_IDLE)
@@ -120,7 +121,7 @@ class PlacesScheduler(FIFOScheduler, tune.Stopper):
         return str(self.rule.debug_string())
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """Stop no trial here; `on_trial_result` pauses the trials instead."""
+        """Never stop a trial here; `on_trial_result` pauses the trials instead."""
         return False
 
     def stop_all(self) -> bool:

@@ -38,8 +38,8 @@ _STATES = {TrialState.COMPLETE: "done", TrialState.PRUNED: "pruned", TrialState.
 class TrialProgress(tune.Callback):
     """Displays the trials of one search.
 
-    If the display is live, pass `table` to its `live_table`; otherwise each finished trial is displayed as a line, or
-    as several if its values do not fit into one. During long periods without a finished trial, a summary is displayed.
+    If the display is live, pass `table` to its `live_table`; otherwise each finished trial is displayed on one line, or
+    on several if its values do not fit. During long periods without a finished trial, a summary is displayed.
     """
 
     def __init__(self, ledger: Ledger, display: Display, timer: SearchTimer) -> None:
@@ -50,7 +50,7 @@ class TrialProgress(tune.Callback):
         self._accuracy: dict[int, float] = {}  # in the last epoch of each trial
         self._running: set[int] = set()
         self._lines = 0
-        self._estimated: tuple[float, float | None] = (-math.inf, None)  # when the time left was estimated; estimate
+        self._estimated: tuple[float, float | None] = (-math.inf, None)  # time and value of the estimate
         epochs = ledger.config.epochs
         self._results = (Column("epoch", len(f"{epochs}/{epochs}")), Column("loss", 6), Column("accuracy", 6))
 

@@ -85,7 +85,7 @@ class Repeats:
 
         Args:
             on_repeat: called with each repeat when it ends.
-            on_epochs: called regularly with the numbers of completed epochs and of all epochs.
+            on_epochs: called regularly with the number of completed epochs and the total number of epochs.
         """
         best = self._ledger.top(self._ledger.config.top_k)
         parent = self._tracker.start("finalists", "finalists", parent=self._parent, at=self._started)
@@ -126,7 +126,7 @@ class Repeats:
         return []
 
     def _can_continue(self, repeat: tuple[int, int], training: Training) -> bool:
-        """Return whether a repeat lost its worker, as on a spot node, after saving new epochs to resume from."""
+        """Return whether a repeat lost its worker, as happens on a spot node, but had saved new epochs before that."""
         number, index = repeat
         return training.failure == WORKER_DIED and saved_epochs(self.locations(number)[index]) > self._before[repeat]
 
@@ -144,7 +144,7 @@ class Repeats:
             self._running[task] = (number, index)
 
     def _keep_within_places(self) -> None:
-        """Start repeats for which there are places, and pause the latest ones for which there are none."""
+        """Start repeats while places are free, and pause the latest repeats that exceed the limit."""
         self._start_waiting()
         limit, active = self._places.limit, [task for task in self._running if task not in self._pausing]
         for task in active[limit:] if limit is not None else []:

@@ -1,11 +1,11 @@
-"""Count the epochs that a training run has saved, because Ray tasks report only at the end."""
+"""Counts the epochs that a training run has saved, because Ray tasks report only at the end."""
 
 from contextlib import suppress
 
 from raygenre.system.location import Location
 
 POLL = 1.0  # s between checks for a new epoch
-_REMOTE_POLL = 10.0  # s between these checks at a URL, where each is a request
+_REMOTE_POLL = 10.0  # s between these checks at a URL, where each check is a request
 
 
 def poll_interval(location: Location) -> float:

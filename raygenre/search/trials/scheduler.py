@@ -1,10 +1,10 @@
 """Stops trials early with ASHA or the median rule; their state is rebuilt from the ledger.
 
 Ray's schedulers keep their state in memory. Here it is rebuilt from the losses that earlier drivers recorded in the
-ledger. Each epoch of a trial is evaluated only once: a resumed trial reports its epochs again from the first, but if
-the scheduler has let the trial continue after an epoch, that epoch is not evaluated again, even if more trials have
-reported since. Before a trial is stopped, the epoch is recorded in the ledger so that the decision survives if the
-driver dies at that moment.
+ledger. Each epoch of a trial is evaluated only once. A resumed trial reports its epochs again from the first, but an
+epoch after which the scheduler let the trial continue is not evaluated again, even if more trials have reported since.
+Before a trial is stopped, the epoch is recorded in the ledger so that the decision survives if the driver dies at that
+moment.
 """
 
 import math
@@ -143,7 +143,7 @@ def rungs(config: SearchConfig) -> list[int]:
 def kept(config: SearchConfig) -> float:
     """Return the share of the trials that can be expected to continue after each rung, before any trial has reached it.
 
-    ASHA keeps more than a third, because it compares a trial only with those that reached the rung before it.
+    ASHA keeps more than a third, because it compares a trial only with the trials that reached the rung earlier.
     """
     return 0.5 if config.scheduler == "asha" else 0.5 ** (1 / max(1, len(rungs(config))))
 

@@ -16,7 +16,7 @@ from raygenre.search.trials.trial_result import EpochResult
 
 
 class SearchTimer:
-    """The times of one search in this driver.
+    """Measures the times of one search in this driver.
 
     Trials that earlier drivers finished are read from the ledger, with the times of their epochs.
 
@@ -106,11 +106,11 @@ class SearchTimer:
         return seconds_left(self.work, self.observed(), self._clock())
 
     def seconds_left_with(self, trials: int) -> float | None:
-        """Return the same estimate for a different number of trials."""
+        """Return the estimate of `seconds_left` for a different number of trials."""
         return seconds_left(replace(self.work, trials=trials), self.observed(), self._clock())
 
     def observed(self) -> Observed:
-        """Return what has been observed."""
+        """Return the observations so far."""
         return Observed(
             phases=dict(self._phases),
             trials=tuple(self._trials.values()),

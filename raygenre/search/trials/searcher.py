@@ -1,4 +1,4 @@
-"""The Ray Tune searcher: takes settings from Optuna and reports real final states to it.
+"""The Ray Tune searcher: gets settings from Optuna and reports true final states to it.
 
 Ray's own OptunaSearch reports a trial that the scheduler stopped as COMPLETE with its latest value, so samplers
 compare losses from different epochs. Here, such a trial ends as PRUNED; see `Ledger.finish`.
@@ -24,8 +24,8 @@ class LedgerSearcher(Searcher):
 
     Args:
         limits: decides whether new trials start.
-        may_start: returns whether there is a place for a trial now.
-        is_stopping: returns whether the search has to stop, so that no trial will ever get a place.
+        may_start: returns whether a place is free for a trial now.
+        is_stopping: returns whether the search has to stop, in which case no further trial gets a place.
         on_refusal: called with a line of text for each enqueued trial that has a value outside the space.
     """
 
@@ -54,7 +54,7 @@ class LedgerSearcher(Searcher):
                 ledger.finish(trial.number, failure=failure)
         self._unfinished = ledger.unfinished()
         self._started = len(ledger.trials)
-        self._numbers: dict[str, int] = {}  # of Tune's trials that have not ended
+        self._numbers: dict[str, int] = {}  # trial numbers by Tune's id, for trials that have not ended
 
     def __getstate__(self) -> dict[str, Any]:
         """Return an empty state: Tune's pickled snapshots are never read, because the ledger contains everything."""

@@ -1,8 +1,8 @@
 """Estimates how long a search will still take, from the times of its training runs so far.
 
 The estimate covers all phases: trials, repeats, final training, evaluation, registration and the champion. It is a pure
-function of the work to do, of what has been observed, and of the current time, so it can be tested on recorded
-searches. All times are in s, from one monotonic clock.
+function of the work, the observations and the current time, so it can be tested on recorded searches. All times are in
+s, from one monotonic clock.
 """
 
 import heapq
@@ -16,7 +16,7 @@ from raygenre.search.trials.timings import Observed, Run, Work
 
 _PRIOR = 2  # number of a run's own epochs that count as much as the mean of all runs
 _CLOSING = {"evaluation": 0.6, "registration": 1.2, "champion": 0.5}  # s, on 2 cores of an AMD EPYC
-_STARTUP = 4.5  # s until a new worker trains, on the same machine; the reference for the speed of other machines
+_STARTUP = 4.5  # s until a new worker starts training on the same machine, the reference for the speed of others
 _SPEEDS = (0.25, 8.0)  # range of the factor by which a machine is slower than the reference
 
 PHASES = ("trials", "repeats", "final", *_CLOSING)
@@ -120,7 +120,7 @@ class _Estimate:
         return sum(math.prod(stage.continues for stage in self._stages[:-1] if stage.last > epochs) for epochs in done)
 
     def _epochs_ahead(self, done: int) -> float:
-        """Return the expected number of epochs that a trial still trains."""
+        """Return the expected number of epochs that a trial will still train."""
         expected, share = 0.0, 1.0
         for stage in self._stages:
             if stage.last > done:

@@ -16,11 +16,11 @@ class Work:
         trials: number of trials.
         epochs: number of epochs of a trial that is not stopped early, and of a repeat.
         finalists: number of best settings that are repeated.
-        repeats: number of repeats of each of them.
-        slots: number of training runs at the same time.
+        repeats: number of repeats of each finalist.
+        slots: number of training runs that fit on the cluster at the same time.
         rungs: epochs after which trials may be stopped.
         kept: share of the trials that is expected to continue after each rung, used while few trials have reached it.
-        final_epoch: duration of an epoch of the final training, compared with an epoch of a trial.
+        final_epoch: duration of an epoch of the final training, relative to an epoch of a trial.
     """
 
     trials: int
@@ -42,7 +42,7 @@ class Run:
         started: when its worker started, or was requested; None while the run waits.
         marks: times, each with the number of epochs that had ended by then; may start with 0 epochs or, for a resumed
             run, with those of an earlier driver.
-        ended: when it ended; None before.
+        ended: when it ended; None until then.
         loss: lowest validation loss; infinite until it is known and if the run failed.
         best_epoch: the epoch with this loss.
     """
@@ -61,7 +61,7 @@ class Run:
 
     @property
     def pace(self) -> tuple[float, int]:
-        """Observed duration, and the number of epochs in it."""
+        """Observed training time, and the number of epochs completed in it."""
         if len(self.marks) < 2:
             return 0.0, 0
         (first, before), (last, done) = self.marks[0], self.marks[-1]
@@ -74,7 +74,7 @@ class Observed:
 
     Attributes:
         phases: when each phase started; see `raygenre.search.trials.time_left.PHASES`.
-        trials: the known trials; interrupted trials are waiting.
+        trials: the known trials; interrupted trials count as waiting.
         repeats: the repeats that this driver trains; None until they are known.
         final: the final training; None until it starts.
         final_epochs: number of epochs of the final training, once it is known.

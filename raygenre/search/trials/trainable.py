@@ -94,7 +94,7 @@ def train(
         is_pausing: called before each epoch; if it returns True, training ends.
 
     Raises:
-        DivergedError: training diverged, or ends with a loss far above that of guessing.
+        DivergedError: training diverges, or ends with a loss far above that of guessing.
         OSError: the state cannot be written or read.
     """
     with checkpoint.local_copy(location) as folder:
@@ -177,7 +177,7 @@ def run_trial(config: dict[str, Any], *, plan: Plan, shared: "Sequence[ray.Objec
     except OSError as error:
         node = platform.node()
         report(TrialResult(halt=f"trial {trial.number} cannot use its training state on the node {node}: {error}"))
-    except Exception as error:  # noqa: BLE001 (reported with its traceback; it fails only this trial)
+    except Exception as error:  # noqa: BLE001 (reported with its traceback; only this trial fails)
         report(TrialResult(failure=oom_reason(error) or error_line(error), traceback=traceback.format_exc()))
 
 

@@ -1,4 +1,4 @@
-"""The columns in which trials are displayed, chosen so that they fit a width."""
+"""The columns in which trials are displayed, chosen to fit the available width."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Column:
 
     Attributes:
         name: its header.
-        cells: number of characters of its longest cell.
+        cells: number of characters in its longest cell.
         value: name of the hyperparameter that it shows; empty if it shows something else.
     """
 
@@ -34,7 +34,7 @@ class Column:
 
     @property
     def width(self) -> int:
-        """Number of characters of its header and its cells."""
+        """Number of characters in its header or, if longer, in its longest cell."""
         return max(self.cells, len(self.name))
 
 

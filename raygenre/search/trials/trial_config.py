@@ -1,6 +1,7 @@
 """The configuration for a trial's worker: setting, seed and location of the training state.
 
-Ray Tune passes plain dicts between processes, so `to_dict` and `from_dict` convert them at that boundary only.
+Ray Tune passes plain dicts between processes, so `to_dict` and `from_dict` convert configurations at that boundary
+only.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Whether another trial may start: number of trials, time budget and patience."""
+"""Decides whether another trial may start: number of trials, time budget and patience."""
 
 import time
 from collections.abc import Callable
@@ -15,9 +15,9 @@ from raygenre.search.trials.phases import Display, short_duration
 from raygenre.search.trials.search_timer import SearchTimer
 
 ENDED_EARLY = "trials_ended_early"
-"""Study attribute: why no more trials start, and the limits that led to it. Tag of the search's run: the reason."""
+"""Study attribute: why no more trials start, and the limits then; the reason is also a tag of the search's run."""
 
-_MARGIN = 1.1  # the estimate of the time left is increased by this factor
+_MARGIN = 1.1  # the estimate of the time left is multiplied by this factor
 _CHECK = 1.0  # s between two checks of the time budget
 
 
@@ -128,9 +128,9 @@ class TrialLimits:
 
 
 def trials_since_better(ledger: Ledger) -> int:
-    """Return how many trials have ended since the best trial or, with several objectives, the latest on the front.
+    """Return how many trials have ended since the best trial (with several objectives, the latest trial on the front).
 
-    Trials that were stopped early count; failed ones do not. The number is 0 until a trial is complete.
+    Trials that were stopped early count; failed trials do not. The number is 0 until a trial is complete.
     """
     best = ledger.front() if is_multi_objective(ledger.config.objectives) else ledger.top(1)
     latest = max((trial.datetime_complete for trial in best if trial.datetime_complete), default=None)

@@ -1,7 +1,7 @@
 """The results of training: `EpochResult` per epoch, `TrialResult` per report to Ray Tune.
 
 Losses are means over folds, in nats; accuracies are between 0 and 1; times are in s. Ray Tune passes results on as flat
-dicts, so `to_dict` and `from_dict` convert them at that boundary only.
+dicts, so `to_dict` and `from_dict` convert results at that boundary only.
 """
 
 from collections.abc import Mapping, Sequence
@@ -76,7 +76,7 @@ class EpochResult:
 
 
 METRICS = tuple(field.name for field in fields(EpochResult) if field.name != "epoch")
-"""Metrics per epoch in MLflow, in this order, because MLflow's compare view shows the first."""
+"""Metrics per epoch in MLflow, in this order, because MLflow's compare view shows the first metric."""
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ from raygenre.tracking.tracker import Tracker
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C ended the search; the ledger contains everything, and `--resume` continues the search."""
+    """The user ended the search with Ctrl-C; the ledger contains everything, and `--resume` continues the search."""
 
 
 def run_trials(
@@ -60,9 +60,9 @@ def run_trials(
         trainable: function that a trial executes; `benchmarks/orchestration.py` passes one that only sleeps.
 
     Raises:
-        Interrupted: Ctrl-C.
+        Interrupted: the user pressed Ctrl-C.
         SearchStopped: the search was asked to stop, and the epochs in progress have ended.
-        SearchFailedError: too many trials in a row failed for the same reason; the message says why.
+        SearchFailedError: too many trials in a row failed for the same reason; the message states the reason.
         OSError: a disk on the driver's or a worker's machine is full or read-only.
     """
     config = ledger.config

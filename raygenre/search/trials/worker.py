@@ -1,8 +1,8 @@
 """The function that Ray Tune runs in workers: imports the training code and trains a trial.
 
 Ray unpickles the function before it runs. If that fails, for example because a library is missing on the worker's
-machine, Ray ends the worker and reports no exception. Therefore this module imports no large library, and an import
-that fails is reported as the failure of a trial.
+machine, Ray ends the worker and reports no exception. For this reason, the module itself imports no large library, and
+a failed import is reported as the failure of the trial.
 """
 
 import functools

@@ -35,7 +35,7 @@ class AsfTags(FileTags):
         return stored
 
     def others(self) -> object:
-        # mutagen groups the attributes by object when it writes, so their order may change.
+        # When mutagen writes the attributes, it groups them by object, so their order may change.
         others = [(key, value) for key, value in self._tags if key not in _OURS]
         return sorted(
             (key, type(value).__name__, repr(value.value), str(value.language), str(value.stream))

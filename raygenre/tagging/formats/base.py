@@ -20,7 +20,7 @@ Stored = Mapping[str, Sequence[str]]
 
 
 class TagError(RaygenreError, ValueError):
-    """A file's tags cannot be read or written; the message says why, without the file's name."""
+    """A file's tags cannot be read or written; the message explains why, without the file's name."""
 
 
 @dataclass(frozen=True)
@@ -75,12 +75,12 @@ class FileTags(ABC):
 
     @abstractmethod
     def save(self, path: Path) -> None:
-        """Write the tags to a file that still holds the tags that were read."""
+        """Write the tags to a file that still contains the tags that were read."""
 
 
 @contextmanager
 def mutagen_errors(failure: str) -> Iterator[None]:
-    """Turn the errors of mutagen into a TagError with the message `FAILURE: REASON`.
+    """Turn mutagen's errors into a TagError with the message `FAILURE: REASON`.
 
     Raises:
         OSError: the file cannot be read or written.

@@ -1,6 +1,6 @@
 """The genre in ID3 tags: the frame TCON of MP3, WAV, AIFF and TTA, and ID3v1.
 
-A tag keeps its version; a new one is ID3v2.4, which supports several values. All other frames are written back as the
+A tag keeps its version; a new tag is ID3v2.4, which supports several values. All other frames are written back as the
 bytes that were read, including frames that mutagen does not recognise. ID3v2.2 is the exception: mutagen writes it as
 2.3.
 """
@@ -34,7 +34,7 @@ class _KeepRaw(dict[str, Any]):
 
 
 class Id3Tags(FileTags):
-    """ID3 tags of a file.
+    """The ID3 tags of a file.
 
     Args:
         path: the file.
@@ -49,7 +49,7 @@ class Id3Tags(FileTags):
         self._raw: Any = self._load(path, known_frames=_KeepRaw(Frames), translate=False, load_v1=False)
         version = 4 if self._raw is None else self._raw.version[1]  # an object without parsed frames is falsy
         self._version = 3 if version == 2 else version
-        # Frames of 2.2 have other names and sizes; those of an unsynchronised 2.4 tag may rely on its header.
+        # Frames in ID3v2.2 have different names and sizes; those in an unsynchronised 2.4 tag may rely on its header.
         keeps_raw = self._raw is not None and version > 2 and not (version == 4 and self._raw.f_unsynch)
         self._tags: Any = self._raw if keeps_raw else self._loaded_to_convert(path)
         self._ape = _ape_tags(path) if not in_chunk else None
@@ -158,7 +158,7 @@ class Id3Tags(FileTags):
         ]
 
     def _encoding(self, texts: Sequence[str]) -> Encoding:
-        """Return Latin-1 if it suffices, because every player reads it, otherwise the version's Unicode encoding."""
+        """Return Latin-1, which every player reads, if it suffices; otherwise the version's Unicode encoding."""
         try:
             "".join(texts).encode("latin-1")
         except UnicodeEncodeError:

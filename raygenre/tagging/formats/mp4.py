@@ -13,7 +13,7 @@ _KEYS = {name: f"----:com.apple.iTunes:{name}" for name in (MODEL, CONFIDENCE)}
 
 
 class Mp4Tags(FileTags):
-    """The tags of an MP4 file. mutagen reads the numbers of the older atom gnre as ©gen."""
+    """The tags of an MP4 file. mutagen returns the genre numbers in the older gnre atom as ©gen."""
 
     def __init__(self, path: Path) -> None:
         self._file = MP4(path)

@@ -90,9 +90,9 @@ class VorbisTags(FileTags):
 
 
 def _is_exact(tags: VCommentDict) -> bool:
-    """Return whether mutagen would write back the comments that it has read.
+    """Return whether mutagen would write the comments back exactly as they are in the file.
 
-    It replaces bytes that are not UTF-8, and drops comments without a valid name.
+    mutagen replaces bytes that are not UTF-8, and drops comments without a valid name.
     """
     written = len(tags.write(framing=False))
     return tags._size in (written, written + 1) and not any("\ufffd" in value for _, value in tags)

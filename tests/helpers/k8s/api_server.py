@@ -29,11 +29,11 @@ class ApiServer:
 
     Attributes:
         kinds: the supported kinds, as pairs of apiVersion and kind.
-        refused: names of objects that it rejects.
+        refused: names of the objects that it rejects.
         namespaces: the answers to successive requests for namespaces; the last one is repeated.
         applied: path, query and object of each applied object.
         objects: its objects, by path.
-        changed: method and path of each change of its objects.
+        changed: method and path of each change to its objects.
         warned: warnings about objects that it accepts, by the objects' names.
         owned: fields that the operator owns, by the objects' names; only a forced apply may change them.
     """
@@ -113,7 +113,7 @@ def running(folder: Path, server: ApiServer) -> Iterator[Path]:
             self.answer(status, {"kind": "Status", "apiVersion": "v1", **told})
 
         def change(self) -> tuple[str, Any]:
-            """Record a change of an object, and return its path and the request body."""
+            """Record a change to an object, and return its path and the request body."""
             path = urlsplit(self.path).path
             server.changed.append((self.command, path))
             return path, yaml.safe_load(self.rfile.read(int(self.headers["Content-Length"] or 0)))

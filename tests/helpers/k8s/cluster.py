@@ -16,7 +16,7 @@ from k8s.check import outside, rendering
 from k8s.check.rendering import Resource, kubectl
 
 PATIENCE_S = 360
-"""How long to wait for the operator; it gives the job that clears Redis five minutes."""
+"""How long to wait for the operator, which allows five minutes for the job that clears Redis."""
 
 ZONE = "topology.kubernetes.io/zone"
 LATER = "app.kubernetes.io/component notin (mlflow,migration,serving,redis)"
@@ -94,14 +94,14 @@ class Installation:
         return [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
 
     def events(self) -> str:
-        """Return the events, latest last."""
+        """Return the events in chronological order."""
         return self("get", "events", "--sort-by=.lastTimestamp")
 
     def wait(self, what: str, condition: Callable[[], bool], seconds: float = PATIENCE_S) -> None:
         """Wait until a condition holds; after a timeout, fail with the latest events."""
         deadline = time.monotonic() + seconds
         while not condition():
-            assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}\n{self.events()[-4000:]}"
+            assert time.monotonic() < deadline, f"timed out after {seconds:g} s: {what}\n{self.events()[-4000:]}"
             time.sleep(2)
 
     def wait_until_ready(self) -> None:
@@ -115,13 +115,13 @@ class Installation:
         kubectl("delete", "namespace", self.namespace, "--wait=false")
         deadline = time.monotonic() + PATIENCE_S
         while self.namespace in namespaces():
-            assert time.monotonic() < deadline, f"the namespace {self.namespace} is still there"
+            assert time.monotonic() < deadline, f"the namespace {self.namespace} still exists"
             time.sleep(2)
 
 
 @contextmanager
 def installed(folder: Path, overlay: str, patches: Sequence[dict[str, Any]] = ()) -> Iterator[Installation]:
-    """Install an overlay in a new namespace, and remove it afterwards unless the test did so."""
+    """Install an overlay in a new namespace, and remove it afterwards unless the test has already done so."""
     installation = Installation(folder, overlay, patches)
     try:
         installation.apply("--selector", LATER)
@@ -145,7 +145,7 @@ def drained(nodes: Sequence[str]) -> Iterator[None]:
 
 
 def has_operator() -> bool:
-    """Return whether the cluster has KubeRay's kinds."""
+    """Return whether KubeRay's kinds are installed on the cluster."""
     return "rayservices.ray.io" in kubectl("api-resources", "--api-group=ray.io", "--output=name").split()
 
 

@@ -77,4 +77,4 @@ class Container:
         for field, given in (("configMapKeyRef", self._maps), ("secretKeyRef", self._secrets)):
             if field in source:
                 return given[source[field]["name"]][source[field]["key"]]
-        raise ValueError(f"{source} names neither a ConfigMap nor a Secret")
+        raise ValueError(f"{source} refers to neither a ConfigMap nor a Secret")

@@ -56,7 +56,7 @@ def main(work: Path) -> None:
     # A pod is ready as soon as its proxy reaches a replica with a champion, possibly on the other pod.
     until(lambda: running(head) == {worker.address for worker in workers}, 120)
     assert reaches(workers[0], head, 6379)
-    assert not reaches(workers[0], head, DASHBOARD), "the policies are not in force"
+    assert not reaches(workers[0], head, DASHBOARD), "the policies have no effect"
     for node in (head, *workers):
         assert "object store is using" not in node.said(), "Ray's object store does not fit into /dev/shm"
 
@@ -99,7 +99,7 @@ def reaches(pod: Running, other: Running, port: int) -> bool:
 
 def deploy(head: Running, config: dict[str, Any]) -> None:
     place = f"http://{head.address}:{DASHBOARD}/api/serve/applications/"
-    assert requests.put(place, json=config, timeout=30).status_code == 401, "the dashboard asks for no token"
+    assert requests.put(place, json=config, timeout=30).status_code == 401, "the dashboard does not require a token"
     sent = requests.put(place, json=config, headers=BEARER, timeout=60)
     assert sent.ok, sent.text
 

@@ -56,7 +56,7 @@ class Network:
         ip("-n", address, "address", "add", f"{address}/24", "dev", "eth0")
         ip("-n", address, "link", "set", "eth0", "up")
         ip("-n", address, "link", "set", "lo", "up")
-        ip("-n", address, "route", "add", "default", "via", NODE)  # a Ray node finds its own address by this route
+        ip("-n", address, "route", "add", "default", "via", NODE)  # Ray nodes determine their own address from it
         for other, others in self._labels.items():
             self._hold(address, other, self._passes(labels, others), self._passes(others, labels))
             self._hold(other, address, self._passes(others, labels), self._passes(labels, others))
@@ -75,7 +75,7 @@ class Network:
         ip("-n", address, "link", "set", "eth0", "down")
 
     def _hold(self, pod: str, other: str, out: Ports, back: Ports) -> None:
-        """Let a pod send packets to another pod's `out` ports, and send it replies from its own `back` ports."""
+        """Let a pod send packets to another pod's `out` ports, and reply to that pod from its own `back` ports."""
         for field, ports in (("dport", out), ("sport", back)):
             for first, last in ranges(ports):
                 selector = ["to", other, "ipproto", "tcp", field, f"{first}-{last}"]

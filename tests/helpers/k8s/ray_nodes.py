@@ -64,7 +64,7 @@ def token(pod: Pod, secrets: dict[str, dict[str, str]]) -> dict[str, str]:
 
 def _cluster(pod: Pod) -> dict[str, Any]:
     cluster = clusters(pod.owner)
-    assert cluster, f"{pod.where} is of no Ray cluster"
+    assert cluster, f"{pod.where} does not belong to a Ray cluster"
     return cluster
 
 

@@ -1,4 +1,4 @@
-"""The rendered overlays, rendered once per session and shared by the tests."""
+"""The overlays, which are rendered once per session and shared by the tests."""
 
 from collections.abc import Sequence
 from functools import cache

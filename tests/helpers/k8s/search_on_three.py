@@ -1,7 +1,7 @@
 """Runs an overlay's search on three nodes, with MLflow and Optuna in PostgreSQL.
 
 test_commands.py runs it. This module acts as the operator: it starts the pods and submits the job. A folder replaces
-S3, and there is no GPU.
+S3, and no GPU is used.
 """
 
 import os

@@ -75,7 +75,7 @@ class Counted(list[FrozenTrial]):
 
 
 def test_ended_trials_are_read_only_once() -> None:
-    """A search with thousands of trials reads its trials several times per trial."""
+    """A search with thousands of trials reads its list of trials several times per trial."""
     attributes = {CHECKPOINT: "trials/0000"}
     ended = [optuna.create_trial(value=1.0, intermediate_values={1: 1.0}, user_attrs=attributes) for _ in range(500)]
     trials = Counted([*ended, optuna.create_trial(state=TrialState.RUNNING, user_attrs=attributes)])

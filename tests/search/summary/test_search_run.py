@@ -80,7 +80,7 @@ def test_fixed_settings_are_params_of_the_search(finished: FinishedSearch, run: 
     }  # fmt: skip
     assert params["batch_size"] == str(config.fixed["batch_size"])
     assert params.keys().isdisjoint({*config.distributions, "trials", "starts", "duplicates"})
-    assert run.data.tags["trials"] == "3"  # a resumed search may have more, and MLflow never changes a param
+    assert run.data.tags["trials"] == "3"  # a tag, because resuming may change it, unlike a param
     assert (run.data.tags["patience"], run.data.tags["warm_start"]) == ("9", "spring trial 3")
     assert {"patience", "time_budget", "warm_start"}.isdisjoint(params)
     assert not [name for name, text in (*params.items(), *run.data.tags.items()) if text in ("None", "[]", "{}", "")]

@@ -1,4 +1,4 @@
-"""Real allocations larger than memory; test_tuner.py has trials that attempt one."""
+"""Real allocations larger than memory; test_tuner.py runs trials that attempt one."""
 
 import numpy as np
 import pytest

@@ -17,7 +17,7 @@ RECORDED = timings.read()
 
 
 def estimates(work: Work, seen: Observed, end: float) -> list[tuple[float, float | None]]:
-    """Return the actual and the estimated remaining time at 30 points in time of a search."""
+    """Return the actual and the estimated remaining time at 30 points during a search."""
     moments = np.linspace(0, end, 31)[:-1].tolist()
     return [(end - now, seconds_left(work, timings.at(seen, now), now)) for now in moments]
 
@@ -81,7 +81,7 @@ def test_folds_are_close_except_for_a_moment() -> None:
 
 @pytest.mark.parametrize("name", [name for name in RECORDED if "busy" in name])
 def test_other_programs_make_it_worse_but_not_useless(name: str) -> None:
-    """These searches shared two cores with up to twenty other processes that started and ended."""
+    """These searches shared two cores with up to twenty other processes that started and ended meanwhile."""
     work, seen, end = RECORDED[name]
     errors = [
         abs((estimate or 0) - left) / left for left, estimate in estimates(work, seen, end) if left <= 2 / 3 * end

@@ -96,7 +96,7 @@ def test_a_later_driver_counts_the_time_of_the_earlier(tracks: Dataset, tmp_path
     first.train(0.5, seconds=100)
     first.time_used.save(now=True)
     second = Driver(first.ledger)
-    second.now += 200  # of data and plotting; together 400 s
+    second.now += 200  # spent on data and plotting; 400 s in total
     assert second.time_used.seconds == pytest.approx(400)
     assert not second.allow_another()
     assert not Driver(first.ledger).allow_another()  # the decision is kept

@@ -163,7 +163,7 @@ def test_a_full_proxy_names_the_retry_after_of_its_settings(monkeypatch: pytest.
     monkeypatch.setattr("serve.admission.proxy_slots.ProxySlots.is_full", True)
 
     async def ray(scope: Scope, receive: Receive, send: Send) -> None:
-        raise AssertionError("a refused request is passed on")
+        raise AssertionError("a refused request was passed on")
 
     start = proxy_response("POST", ray)
     assert (start["status"], dict(start["headers"])[b"retry-after"]) == (429, str(RETRY_AFTER).encode())

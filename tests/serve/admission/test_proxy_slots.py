@@ -45,7 +45,7 @@ def test_a_full_proxy_refuses_posts_and_passes_gets() -> None:
         await answer(send)
 
     async def unread() -> Message:
-        raise AssertionError("the body of a refused request is read")
+        raise AssertionError("the body of a refused request was read")
 
     async def crowd() -> None:
         middleware = ProxyMiddleware(app, LIMITS)

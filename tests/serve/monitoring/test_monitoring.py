@@ -117,7 +117,7 @@ def test_requests_predictions_and_crashes_are_counted(endpoint: httpx.Client, pi
     expected = {full for name, (kind, _) in declared().items() for full in exported(name, kind)} - NEEDS_A_CHANGE
     deadline = time.monotonic() + 60
     # Ray exports a gauge once after it is set, and gauges are not all set at the same time.
-    seen: dict[str, str] = {}  # name → the latest scrape that has it
+    seen: dict[str, str] = {}  # name → the latest scrape that contains it
     while True:
         text = scrape()
         seen |= {name: text for name in expected if f"\n{name}{{" in text}
@@ -129,7 +129,7 @@ def test_requests_predictions_and_crashes_are_counted(endpoint: httpx.Client, pi
                 ("ray_raygenre_refused_files_total", {}),
             )
         )
-        if not missing and (requests, files) == (1, 2):  # the form got 200
+        if not missing and (requests, files) == (1, 2):  # the form was answered with 200
             break
         assert time.monotonic() < deadline, (missing, requests, files)
         time.sleep(1)

@@ -1,6 +1,6 @@
 """The Open Inference Protocol v2, tested with two clients.
 
-One is Triton's client, the other is in helpers/open_inference.py.
+One is Triton's client; the other is in helpers/open_inference.py.
 """
 
 from base64 import b64encode
