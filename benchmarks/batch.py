@@ -36,6 +36,7 @@ from raygenre.registry.versions import fetch
 from raygenre.system.location import Location
 from raygenre.system.storage import resolve
 from raygenre.system.worker_pool import cores
+from raygenre.tracking.server import Server
 from raygenre.workflows.predict import predict_song, predict_unordered
 
 _DIFFERENT = 20
@@ -53,7 +54,7 @@ def main(
     torch.manual_seed(0)
     genres = ("bells", "drone", "storm")
     classifier = (
-        fetch(resolve(None), model).classifier if model else Classifier(GenreCNN(ModelConfig(genres=3)), genres)
+        fetch(Server(resolve(None)), model).classifier if model else Classifier(GenreCNN(ModelConfig(genres=3)), genres)
     )
     jobs = jobs or cores()
     with tempfile.TemporaryDirectory() as scratch:

@@ -55,6 +55,7 @@ from raygenre.search.trials.trainable import Plan, Tracks
 from raygenre.search.trials.trial_result import METRICS, OBJECTIVE
 from raygenre.search.trials.tuner import run_trials
 from raygenre.system.storage import resolve
+from raygenre.tracking.server import Server
 from raygenre.tracking.tracker import Tracker
 
 CONCURRENCY = 2
@@ -125,7 +126,7 @@ def our_search(
                 ends.append((time.perf_counter() - started, time.process_time() - cpu_started))
             return len(text)
 
-    tracker = Tracker(storage, ledger.folder, ledger.id)
+    tracker = Tracker(Server(storage), ledger.folder, ledger.id)
     resources = Resources(1, 0, CONCURRENCY)
     timer = SearchTimer(ledger, Work(trials, epochs, finalists=1, repeats=0, slots=CONCURRENCY))
     run_trials(

@@ -30,7 +30,7 @@ from raygenre.evaluation.version_facts import VersionFacts
 from raygenre.model.classifier import Classifier
 from raygenre.model.network import GenreCNN, ModelConfig
 from raygenre.registry import champion, versions
-from raygenre.system.storage import Storage, resolve
+from raygenre.system.storage import resolve
 from raygenre.tracking.server import Server
 
 COMMAND = (sys.executable, "-c", "from raygenre.cli import app; app()")
@@ -57,16 +57,14 @@ class Case:
     ready: str = ""
 
 
-def new_storage(root: Path) -> Storage:
-    """Return a storage with an untrained champion."""
-    storage = resolve(root)
-    server = Server(storage)
+def new_storage(root: Path) -> None:
+    """Create a storage with an untrained champion."""
+    server = Server(resolve(root))
     run = server.client.create_run(server.experiment_id)
     folder = root / "classifier"
     Classifier(GenreCNN(ModelConfig(genres=len(GENRES))), GENRES).save(folder)
     facts = VersionFacts(0.5, "", True, "study", Classifier.load(folder).sha256, 100, len(GENRES))
-    champion.promote(storage, versions.register(storage, run.info.run_id, folder, facts))
-    return storage
+    champion.promote(server, versions.register(server, run.info.run_id, folder, facts))
 
 
 def cases(folder: Path) -> list[Case]:

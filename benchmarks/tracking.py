@@ -69,7 +69,7 @@ def epochs_of(trial: int, epochs: int) -> Iterator[dict[str, float]]:
 
 def log_with_tracker(folder: Path, uri: str, trials: int, epochs: int) -> None:
     """Log the way a search does, through the spool and the sender."""
-    tracker = Tracker(resolve(folder, uri), folder, "tracking")
+    tracker = Tracker(Server(resolve(folder, uri)), folder, "tracking")
     parent = tracker.start("tracking", "search")
     for number in range(trials):
         run = tracker.start(f"trial-{number:04d}", "trial", parent=parent, params=params(number))

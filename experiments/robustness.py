@@ -21,6 +21,7 @@ from raygenre.data.folder_scan import scan
 from raygenre.errors import RaygenreError
 from raygenre.registry import versions
 from raygenre.system.storage import resolve
+from raygenre.tracking.server import Server
 from raygenre.workflows import robustness
 
 
@@ -35,7 +36,7 @@ def main(
     if not paths:
         fail(f"{data} contains no audio file; pass a folder of songs with --data")
     try:
-        fetched = versions.fetch(resolve(storage, tracking_uri), model or versions.CHAMPION_URI)
+        fetched = versions.fetch(Server(resolve(storage, tracking_uri)), model or versions.CHAMPION_URI)
     except (RaygenreError, ValueError, OSError) as error:
         fail(str(error))
     readings: list[robustness.Reading] = []

@@ -23,6 +23,7 @@ from ray.serve.schema import LoggingConfig
 from raygenre.errors import RaygenreError
 from raygenre.pretrained import store
 from raygenre.system.storage import resolve
+from raygenre.tracking.server import Server
 from serve.admission.api_keys import Keys, check_exposure
 from serve.admission.limits import Limits
 from serve.jobs.database import database_url
@@ -85,7 +86,7 @@ def build_application(settings: Settings) -> Application:
     keys = Keys.of(settings)
     if host := listen_host.host():
         check_exposure(host, keys, insecure=settings.insecure)
-    check_model(storage, settings)
+    check_model(Server(storage), settings)
     if settings.jobs:
         JobStore(database_url(settings), keep_seconds=settings.keep_jobs_seconds).close()  # checks the URL
     # Replicas may have a different environment, so they receive the settings, but only hashes of the API keys.

@@ -9,7 +9,8 @@ from raygenre.pretrained import store
 from raygenre.registry import versions
 from raygenre.registry.versions import NoModelError
 from raygenre.system.ports import check_port
-from raygenre.system.storage import Storage, resolve
+from raygenre.system.storage import resolve
+from raygenre.tracking.server import Server
 from serve.admission.api_keys import Keys, check_exposure
 from serve.network import proxy_environment
 from serve.settings import PREFIX, Settings
@@ -46,10 +47,10 @@ def check(settings: Settings, host: str, port: int) -> bool:
     is_open = proxy_environment.opens_all_addresses(proxy_environment.DEFAULTS | proxy_environment.MACHINE | os.environ)
     check_exposure("0.0.0.0" if is_open else host, Keys.of(settings), insecure=settings.insecure)
     check_port(host, port)
-    return check_model(resolve(settings.storage, settings.tracking_uri), settings)
+    return check_model(Server(resolve(settings.storage, settings.tracking_uri)), settings)
 
 
-def check_model(storage: Storage, settings: Settings) -> bool:
+def check_model(server: Server, settings: Settings) -> bool:
     """Check that there is something to serve.
 
     Returns:
@@ -60,7 +61,7 @@ def check_model(storage: Storage, settings: Settings) -> bool:
         RegistryError: neither a model nor the network is available, or the registry is unreachable.
     """
     try:
-        versions.current(storage, settings.model_uri)
+        versions.current(server, settings.model_uri)
     except NoModelError as error:
         if settings.model_uri != versions.CHAMPION_URI:
             raise

@@ -14,6 +14,7 @@ from raygenre.pretrained import store
 from raygenre.registry import versions
 from raygenre.system.ray_folder import use_ray_folder
 from raygenre.system.storage import resolve
+from raygenre.tracking.server import Server
 from serve.app import build_application
 from serve.network import proxy_environment
 from serve.preflight import EndpointError, check_model
@@ -58,9 +59,9 @@ def run(settings: Settings, host: str, port: int, *, on_ready: Callable[[], None
 def _start(settings: Settings, host: str, port: int) -> None:
     # Load the model here first, because Ray Serve would try to load a damaged model three times and print three
     # tracebacks.
-    storage = resolve(settings.storage, settings.tracking_uri)
-    if check_model(storage, settings):
-        versions.fetch(storage, settings.model_uri).classifier.verify()
+    server = Server(resolve(settings.storage, settings.tracking_uri))
+    if check_model(server, settings):
+        versions.fetch(server, settings.model_uri).classifier.verify()
     else:
         store.load(settings.pretrained_folder)
     proxy_environment.set_defaults()

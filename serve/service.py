@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from raygenre.inputs.kind import InputKind, Song
 from raygenre.model.classifier import Prediction
 from raygenre.system.storage import resolve
+from raygenre.tracking.server import Server
 from serve.admission.api_keys import KeyRing, Keys
 from serve.admission.bodies import BodyStore, Content
 from serve.admission.deadline import Deadline
@@ -55,8 +56,8 @@ class Service:
         self.decoders = DecoderPool(settings.decoders, self.metrics, self.limits)
         device = torch.device("cuda" if settings.replica_gpus else "cpu")
         self.tagger = installed_tagger(settings.pretrained_folder, device)
-        storage = resolve(settings.storage, settings.tracking_uri)
-        self.models = LiveModels(storage, settings, self.metrics, champion_required=self.tagger is None)
+        server = Server(resolve(settings.storage, settings.tracking_uri))
+        self.models = LiveModels(server, settings, self.metrics, champion_required=self.tagger is None)
         self._batcher = Batcher(settings.batch, self.metrics, threads=settings.threads)
 
     @property

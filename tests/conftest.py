@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from raygenre.search.space.config import SearchConfig
     from raygenre.search.study.ledger import Ledger
     from raygenre.system.storage import Storage
+    from raygenre.tracking.server import Server
     from raygenre.workflows.tune import Outcome
     from tests.helpers.mlflow_server import MlflowServer
     from tests.helpers.rivals import Ring
@@ -102,6 +103,12 @@ class FinishedSearch:
     dataset: "Dataset"
     outcome: "Outcome"
     printed: str
+
+    @property
+    def server(self) -> "Server":
+        from raygenre.tracking.server import Server
+
+        return Server(self.storage)
 
 
 @pytest.fixture(scope="session")
@@ -215,13 +222,15 @@ def finished(tracks: "Dataset", ray_cluster: None, tmp_path_factory: pytest.Temp
     from raygenre.search.space.config import Resources
     from raygenre.search.trials.phases import TextDisplay
     from raygenre.system.storage import resolve
+    from raygenre.tracking.server import Server
     from raygenre.workflows import tune
 
     storage = resolve(tmp_path_factory.mktemp("finished"), None)
     ledger = new_ledger(storage.studies.folder, tracks, folds=2, patience=9, warm_start=["spring trial 3"])
     text = io.StringIO()
     # Promoted by force, because two epochs on thirty tracks may produce a model that is no better than chance.
-    outcome = tune.run(ledger, tracks, storage, resources=Resources(1, 0), promote=True, display=TextDisplay(text))
+    server = Server(storage)
+    outcome = tune.run(ledger, tracks, server, resources=Resources(1, 0), promote=True, display=TextDisplay(text))
     return FinishedSearch(storage, ledger, tracks, outcome, text.getvalue())
 
 

@@ -47,12 +47,14 @@ def compare(
     storage = resolve(storage_folder, tracking_uri)
     require_runs(storage)
 
+    from raygenre.tracking.server import Server
     from raygenre.workflows.compare import compare_pairs, find_run  # imported here because they load MLflow
     from raygenre.workflows.compare_page import comparison_page
 
+    server = Server(storage)
     with mlflow_errors(storage):
-        summaries = [find_run(storage, run) for run in runs]
-        pairs = compare_pairs(storage, summaries, data)
+        summaries = [find_run(server, run) for run in runs]
+        pairs = compare_pairs(server, summaries, data)
     _print(summaries, pairs, everything=everything)
     if output:
         write_file(output, comparison_page(summaries, pairs).encode())

@@ -101,7 +101,7 @@ def mlflow_errors(storage: Storage) -> Iterator[None]:
     except RaygenreError:
         raise
     except Exception as error:
-        from raygenre.tracking.server import TrackingError, reason  # imported here because it loads MLflow
+        from raygenre.tracking.server_errors import TrackingError, reason  # imported here because it loads MLflow
 
         if not isinstance(error, TrackingError):
             raise

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from raygenre.evaluation.slices import TrackFacts
     from raygenre.registry.versions import Fetched
     from raygenre.system.storage import Storage
+    from raygenre.tracking.server import Server
 
 
 def evaluate(
@@ -55,6 +56,7 @@ def evaluate(
     from raygenre.evaluation.genre_names import parse_map
     from raygenre.registry.versions import CHAMPION_URI, fetch
     from raygenre.system.storage import resolve
+    from raygenre.tracking.server import Server
 
     source = data or (Path(os.environ["RAYGENRE_DATA"]) if os.environ.get("RAYGENRE_DATA") else None)
     check_data(source)
@@ -62,8 +64,8 @@ def evaluate(
         check_readable(path, "a track list cannot be read")
     check_output(output)
     mapped = parse_map(genre_map or [])
-    storage = resolve(storage_folder, tracking_uri)
-    fetched = fetch(storage, model or CHAMPION_URI)
+    server = Server(resolve(storage_folder, tracking_uri))
+    fetched = fetch(server, model or CHAMPION_URI)
 
     from raygenre.cli.tables import recall_table, slice_table  # imported here because they load torch
     from raygenre.evaluation.evaluate import evaluate_classifier
@@ -72,7 +74,7 @@ def evaluate(
 
     if source is None and not fetched.classifier.origin.get("synthetic"):
         fail(f"{fetched.name} was trained on real tracks; pass the folder of tracks to evaluate it on with --data PATH")
-    tracks = _load(source, storage, verbose=verbose)
+    tracks = _load(source, server.storage, verbose=verbose)
     track_lists = _track_lists(duplicates, artists, faults)
     with bar() as progress:
         task = progress.add_task("computing features", total=None, visible=False)
@@ -90,7 +92,7 @@ def evaluate(
     write_file(output, page.encode())
     given = {"duplicates": duplicates, "artists": artists, "faults": faults, "map": " ".join(genre_map or [])}
     options = {"data": report.source, "split": split} | {name: str(value) for name, value in given.items() if value}
-    run_id = _log(storage, fetched, report, page, options) if log else ""
+    run_id = _log(server, fetched, report, page, options) if log else ""
     if as_json:
         facts = {"model": fetched.name, "data": report.source, "data_digest": report.digest, "split": split}
         record = facts | {"run_id": run_id, "report": str(output)} | report_fields(report)
@@ -136,13 +138,13 @@ def _track_lists(duplicates: Path | None, artists: Path | None, faults: Path | N
         )
 
 
-def _log(storage: "Storage", fetched: "Fetched", report: "EvaluationReport", page: str, options: dict[str, str]) -> str:
+def _log(server: "Server", fetched: "Fetched", report: "EvaluationReport", page: str, options: dict[str, str]) -> str:
     """Log to MLflow, and return the run id; empty if logging failed."""
     from raygenre.registry import evaluation_log
-    from raygenre.tracking.server import TrackingError, reason
+    from raygenre.tracking.server_errors import TrackingError, reason
 
     try:
-        return evaluation_log.log_evaluation(storage, fetched, report, page, options=options)
+        return evaluation_log.log_evaluation(server, fetched, report, page, options=options)
     except (TrackingError, OSError) as error:
-        print_error(f"nothing was logged to MLflow at {storage.server}: {reason(error)} (--no-log skips this)")
+        print_error(f"nothing was logged to MLflow at {server.address}: {reason(error)} (--no-log skips this)")
         return ""

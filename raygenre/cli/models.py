@@ -29,10 +29,11 @@ def models(
     """
     from raygenre.registry.versions import list_versions
     from raygenre.system.storage import resolve
+    from raygenre.tracking.server import Server
 
     storage = resolve(storage_folder, tracking_uri)
     with mlflow_errors(storage):
-        versions = list_versions(storage)
+        versions = list_versions(Server(storage))
     if as_json:
         for version in versions:
             out.file.write(json.dumps(_record(version)) + "\n")

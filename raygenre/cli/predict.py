@@ -112,6 +112,7 @@ def predict(
     from raygenre.registry.versions import CHAMPION_URI, NoModelError, fetch
     from raygenre.system.storage import resolve
     from raygenre.system.worker_pool import suitable_jobs
+    from raygenre.tracking.server import Server
     from raygenre.workflows.playlists import check_playlists
     from raygenre.workflows.predict import predict_unordered
     from raygenre.workflows.predict_output import TABLES
@@ -127,7 +128,7 @@ def predict(
             fail("--address requires --output: a folder, or a URL such as s3://BUCKET/PATH, for Parquet files")
         predict_on_cluster(
             sources,
-            resolve(storage_folder, tracking_uri),
+            Server(resolve(storage_folder, tracking_uri)),
             address,
             output_name,
             model=model,
@@ -175,7 +176,7 @@ def predict(
         predict_tags(files, as_json=as_json, jobs=jobs, longest_seconds=longest)
         return
     try:
-        fetched = fetch(place, model or CHAMPION_URI)
+        fetched = fetch(Server(place), model or CHAMPION_URI)
     except NoModelError as error:
         if model or output or plot or playlists:
             raise

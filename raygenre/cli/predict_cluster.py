@@ -26,12 +26,12 @@ from raygenre.system.printable import printable
 
 if TYPE_CHECKING:
     from raygenre.batch.predict import SongOutcome
-    from raygenre.system.storage import Storage
+    from raygenre.tracking.server import Server
 
 
 def predict_on_cluster(
     sources: list[str],
-    place: "Storage",
+    server: "Server",
     address: str,
     output: str,
     *,
@@ -69,7 +69,7 @@ def predict_on_cluster(
     if not len(songs):
         report_failures(songs.failed)
         fail("the sources contain no songs")
-    fetched = fetch(place, model or CHAMPION_URI)
+    fetched = fetch(server, model or CHAMPION_URI)
     classifier = fetched.classifier
     stored.open(fetched.name, {"format": 1, "sha256": classifier.sha256, "genres": list(classifier.genres)})
     if retry_failed:

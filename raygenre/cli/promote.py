@@ -35,19 +35,21 @@ def promote(
     """
     from raygenre.registry.versions import MODEL, fetch
     from raygenre.system.storage import resolve
+    from raygenre.tracking.server import Server
 
     if reason and not force:
         fail("--reason explains why the rule is overridden; use it together with --force")
     check_data(data)
     storage = resolve(storage_folder, tracking_uri)
+    server = Server(storage)
     with mlflow_errors(storage), file_errors(f"version {version} could not be promoted"):
-        fetched = fetch(storage, f"models:/{MODEL}/{version}")
+        fetched = fetch(server, f"models:/{MODEL}/{version}")
 
         from raygenre.evaluation import head_to_head  # imported here because they load MLflow
         from raygenre.registry.promotion import promote_if_better
 
         decision = promote_if_better(
-            storage,
+            server,
             version,
             fetched.classifier,
             fetched.facts,

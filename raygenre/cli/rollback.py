@@ -18,7 +18,8 @@ def rollback(
     require_runs(storage)
 
     from raygenre.registry import champion  # imported here because it loads MLflow
+    from raygenre.tracking.server import Server
 
     with mlflow_errors(storage), file_errors("the champion could not be changed"):
-        replaced, restored = champion.rollback(storage)
+        replaced, restored = champion.rollback(Server(storage))
     out.print(f"{MODEL} version {restored} is the champion again and replaces version {replaced}", highlight=False)

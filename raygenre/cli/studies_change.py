@@ -118,9 +118,10 @@ def remove(
         raise typer.Exit(1)
     storage = resolve(study.storage, tracking_uri)
     from raygenre.studies.removal import delete_study
+    from raygenre.tracking.server import Server
 
     with mlflow_errors(storage), file_errors("the study cannot be deleted"):
-        delete_study(storage, name, study_url, with_runs=runs)
+        delete_study(Server(storage), name, study_url, with_runs=runs)
     store.remove(name)
     out.print(f"{name} was deleted")
 

@@ -97,6 +97,7 @@ def _link(study: "Study") -> str:
     storage = resolve(study.storage, options["tracking_uri"])
     if not study.study_id or storage.database:
         return ""
+    from raygenre.tracking.server import Server
     from raygenre.tracking.shared_view import view_url  # imported here because it loads MLflow
 
-    return view_url(storage, study.study_id)
+    return view_url(Server(storage), study.study_id)

@@ -1,7 +1,7 @@
 """`raygenre sync`: upload updates that searches queued while MLflow was unreachable."""
 
 from io import BytesIO
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,6 +9,9 @@ from raygenre.cli.console import out, print_error
 from raygenre.cli.options import StorageOption, TrackingUriOption
 from raygenre.errors import RaygenreError, file_errors
 from raygenre.system.storage import Storage, resolve
+
+if TYPE_CHECKING:
+    from raygenre.tracking.server import Server
 
 PATIENCE = 15.0  # s without progress
 
@@ -26,16 +29,17 @@ def sync(
     A running search uploads its updates itself. Exits with 1 if the updates of a study could not be uploaded.
     """
     from raygenre.search.study.names import StudyBusyError
+    from raygenre.tracking.server import Server
 
-    storage = resolve(storage_folder, tracking_uri)
+    server = Server(resolve(storage_folder, tracking_uri))
     with file_errors("the queued updates cannot be read"):
-        queued = _queued(storage, study)
+        queued = _queued(server.storage, study)
     if not queued:
         out.print("MLflow is up to date: no updates are queued", highlight=False)
     failed = False
     for name, updates in queued.items():
         try:
-            rejected = _upload(storage, name, study_url)
+            rejected = _upload(server, name, study_url)
             out.print(f"{name}: {_count(updates)} uploaded{rejected}", highlight=False, soft_wrap=True)
         except StudyBusyError as error:
             out.print(f"{name}: {error}; the running search uploads them itself", highlight=False, soft_wrap=True)
@@ -70,7 +74,7 @@ def _count(updates: int) -> str:
     return f"{updates} update{'' if updates == 1 else 's'}"
 
 
-def _upload(storage: Storage, name: str, study_url: str | None) -> str:
+def _upload(server: "Server", name: str, study_url: str | None) -> str:
     """Upload a study's updates, and return a note about those that MLflow rejected.
 
     Raises:
@@ -81,14 +85,15 @@ def _upload(storage: Storage, name: str, study_url: str | None) -> str:
     from raygenre.search.study.backend import StudyError, storage_error_text
     from raygenre.search.study.ledger import Ledger
     from raygenre.search.study.mlflow_ids import note_run_ids
-    from raygenre.tracking.server import TrackingError, TrackingUnreachableError, reason
+    from raygenre.tracking.retries import TrackingUnreachableError
+    from raygenre.tracking.server_errors import TrackingError, reason
     from raygenre.tracking.tracker import Tracker
 
     try:
         with file_errors("the study cannot be read or written"):
-            ledger = Ledger.open(storage.studies, name, url=study_url)
+            ledger = Ledger.open(server.storage.studies, name, url=study_url)
             try:
-                tracker = Tracker(storage, ledger.folder, ledger.id)
+                tracker = Tracker(server, ledger.folder, ledger.id)
                 try:
                     uploaded = tracker.flush(PATIENCE)
                     note_run_ids(ledger, tracker)
@@ -103,6 +108,6 @@ def _upload(storage: Storage, name: str, study_url: str | None) -> str:
             finally:
                 ledger.close()
     except TrackingError as error:
-        raise TrackingUnreachableError(f"MLflow at {storage.server}: {reason(error)}") from error
+        raise TrackingUnreachableError(f"MLflow at {server.address}: {reason(error)}") from error
     except OptunaError as error:
         raise StudyError(f"the study cannot be read or written: {storage_error_text(error)}") from error

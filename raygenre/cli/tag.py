@@ -70,6 +70,7 @@ def tag(
     from raygenre.system.storage import resolve
     from raygenre.tagging.log import TagLog
     from raygenre.tagging.open_tags import Present
+    from raygenre.tracking.server import Server
     from raygenre.workflows.sources import expand_sources
     from raygenre.workflows.tag import remove_abandoned_copies, survey
 
@@ -88,7 +89,7 @@ def tag(
         surveyed = dict(progress.track(tags, total=len(songs), description="reading tags"))
     needs_model = any(isinstance(plan, Present) for plan in surveyed.values())
     place = resolve(storage_folder, tracking_uri)
-    fetched = fetch(place, model or CHAMPION_URI) if needs_model else None
+    fetched = fetch(Server(place), model or CHAMPION_URI) if needs_model else None
     genre_names = _genre_names(names, fetched)
     if fetched:
         _check_training_data(fetched, write=write)

@@ -17,6 +17,7 @@ from raygenre.search.trials.phases import Display, duration, short_duration
 from raygenre.system.numbers import bytes_text, loss_text
 from raygenre.system.redaction import masked
 from raygenre.system.storage import Storage, StorageError, resolve
+from raygenre.tracking.server import Server
 from raygenre.tracking.shared_view import view_url
 from raygenre.workflows.tune import Outcome
 
@@ -49,7 +50,7 @@ def print_plan(ledger: Ledger, allowed: Resources, display: Display) -> None:
 
 
 def print_result(
-    outcome: Outcome, ledger: Ledger, storage: Storage, *, display: Display, console: Console, seconds: float
+    outcome: Outcome, ledger: Ledger, server: Server, *, display: Display, console: Console, seconds: float
 ) -> None:
     """Print the best setting, its results on the test tracks, and the commands to run next."""
     winner = outcome.candidate.winner
@@ -60,13 +61,13 @@ def print_result(
     operations = f"{outcome.flops / 1e9:.2f} GFLOPs" if outcome.flops >= 1e7 else f"{outcome.flops / 1e6:.2f} MFLOPs"
     given = ", on the features of the pretrained network" if ledger.config.input == "features" else ""
     display.info("network", f"{outcome.parameters:,} parameters, {operations} per track{given}")
-    display.info("stored", f"{bytes_text(stored_bytes(storage.studies, ledger.name))} in {ledger.location}")
+    display.info("stored", f"{bytes_text(stored_bytes(server.storage.studies, ledger.name))} in {ledger.location}")
     display.info("duration", duration(seconds))
     console.print()
     console.print(recall_table(outcome.evaluation), highlight=False)
     console.print(decision_table(outcome.champion, outcome.version), highlight=False)
-    variables = environment(storage)
-    trials = view_url(storage, ledger.id) or f"{variables}make ui      "
+    variables = environment(server.storage)
+    trials = view_url(server, ledger.id) or f"{variables}make ui      "
     serving = (
         f"  {variables}make serve    # then: curl --data-binary @SONG.mp3 localhost:8000/v1/predict\n"
         f"  {variables}{command('raygenre')} predict SONG.mp3"

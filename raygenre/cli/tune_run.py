@@ -35,7 +35,8 @@ from raygenre.search.trials.failure_watch import SearchFailedError
 from raygenre.system.moved_storage import StorageBusyError, follow_move
 from raygenre.system.printable import printable
 from raygenre.system.storage import Storage, resolve
-from raygenre.tracking.server import TrackingError, reason
+from raygenre.tracking.server import Server
+from raygenre.tracking.server_errors import TrackingError, reason
 from raygenre.workflows import tune as job
 from raygenre.workflows.split_tracks import group_tracks, make_split
 
@@ -124,10 +125,11 @@ class TuneSession:
                 display.info("storage", str(move))
         ledger, tracks, allowed = self._resume() if options.resume else self._create()
         print_plan(ledger, allowed, display)
+        server = Server(self.storage)
         outcome = job.run(
             ledger,
             tracks,
-            self.storage,
+            server,
             resources=allowed,
             promote=options.promote,
             display=display,
@@ -135,7 +137,7 @@ class TuneSession:
             controls=self._controls,
         )
         seconds = time.monotonic() - started
-        print_result(outcome, ledger, self.storage, display=display, console=self._console, seconds=seconds)
+        print_result(outcome, ledger, server, display=display, console=self._console, seconds=seconds)
 
     def reason(self, error: Exception) -> str:
         """Return a text that explains why one of `ERRORS` ended the search."""

@@ -11,7 +11,7 @@ from raygenre.cli.console import err, fail, out
 from raygenre.cli.options import StorageOption, TrackingUriOption
 
 if TYPE_CHECKING:
-    from raygenre.system.storage import Storage
+    from raygenre.tracking.server import Server
 
 
 def ui(
@@ -27,10 +27,12 @@ def ui(
     from raygenre.system.moved_storage import follow_move
     from raygenre.system.ports import check_port
     from raygenre.system.storage import resolve
+    from raygenre.tracking.server import Server
 
     storage = resolve(storage_folder, tracking_uri)
+    server = Server(storage)
     if storage.artifact_uri is None:
-        _show("The runs are on the tracking server:", _page(storage, storage.server), "", open_page=open_page)
+        _show("The runs are on the tracking server:", _page(server, server.address), "", open_page=open_page)
         return
     require_runs(storage)
     if move := follow_move(storage):
@@ -43,7 +45,7 @@ def ui(
     err.print("Starting MLflow, which takes a few seconds …", highlight=False)
     try:
         with running(storage, port) as process:
-            address = _page(storage, f"http://{HOST}:{port}")
+            address = _page(server, f"http://{HOST}:{port}")
             _show("MLflow:", address, " (stop with Ctrl-C)", open_page=open_page)
             process.wait()
     except KeyboardInterrupt:
@@ -52,13 +54,13 @@ def ui(
     fail(f"MLflow's server exited with status {process.returncode}")
 
 
-def _page(storage: "Storage", address: str) -> str:
+def _page(server: "Server", address: str) -> str:
     """Return the page of the UI with the trials of the newest search, or the first page if MLflow does not respond."""
-    from raygenre.tracking.server import TrackingError
+    from raygenre.tracking.server_errors import TrackingError
     from raygenre.tracking.shared_view import view_link
 
     try:
-        return f"{address.rstrip('/')}{view_link(storage)}"
+        return f"{address.rstrip('/')}{view_link(server)}"
     except TrackingError:
         return f"{address.rstrip('/')}/"
 

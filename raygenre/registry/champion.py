@@ -14,8 +14,8 @@ from raygenre.evaluation.version_facts import VersionFacts
 from raygenre.registry import promotion_lock
 from raygenre.registry.lookup import RegistryError, is_unregistered
 from raygenre.registry.versions import CHAMPION, MODEL, facts_of
-from raygenre.system.storage import Storage
-from raygenre.tracking.server import Server, is_missing
+from raygenre.tracking.server import Server
+from raygenre.tracking.server_errors import is_missing
 
 HISTORY = "champions_before"  # tag of the registered model: version numbers, oldest first
 REPLACED = "replaced_by"  # tag of a former champion
@@ -47,9 +47,9 @@ class Incumbent(NamedTuple):
     has_alias: bool
 
 
-def find(storage: Storage) -> Champion | None:
+def find(server: Server) -> Champion | None:
     """Return the champion, or None if no version has the alias."""
-    return champion_of(Server(storage).client)
+    return champion_of(server.client)
 
 
 def champion_of(client: MlflowClient) -> Champion | None:
@@ -73,9 +73,9 @@ def incumbent_of(client: MlflowClient) -> Incumbent | None:
     return None
 
 
-def promote(storage: Storage, version: int) -> None:
+def promote(server: Server, version: int) -> None:
     """Make a version the champion without applying the promotion rule."""
-    client = Server(storage).client
+    client = server.client
     with promotion_lock.hold(client) as still_held:
         champion = champion_of(client)
         move(client, version, champion.version if champion else None, still_held=still_held)
@@ -95,7 +95,7 @@ def move(client: MlflowClient, version: int, incumbent: int | None, *, still_hel
     _tag_replaced(client, str(incumbent or version), str(version))
 
 
-def rollback(storage: Storage) -> tuple[int, int]:
+def rollback(server: Server) -> tuple[int, int]:
     """Move the alias back to the previous champion; return the replaced version and the restored version.
 
     Raises:
@@ -103,11 +103,11 @@ def rollback(storage: Storage) -> tuple[int, int]:
         LockLostError: another process changed the champion in the meantime.
     """
     no_champion = RegistryError(
-        f"there is no champion in {storage.server}; promote a version with `raygenre promote VERSION`"
+        f"there is no champion in {server.address}; promote a version with `raygenre promote VERSION`"
     )
-    if not storage.has_runs:
+    if not server.storage.has_runs:
         raise no_champion
-    client = Server(storage).client
+    client = server.client
     with promotion_lock.hold(client) as still_held:
         champion = champion_of(client)
         if champion is None:
@@ -133,9 +133,9 @@ def rollback(storage: Storage) -> tuple[int, int]:
     return int(current), int(previous)
 
 
-def champions_before(storage: Storage) -> list[int]:
+def champions_before(server: Server) -> list[int]:
     """Return the former champions' version numbers, oldest first."""
-    return [int(version) for version in _history(Server(storage).client)] if storage.has_runs else []
+    return [int(version) for version in _history(server.client)] if server.storage.has_runs else []
 
 
 def _tag_replaced(client: MlflowClient, old: str, new: str) -> None:

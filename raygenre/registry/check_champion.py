@@ -14,8 +14,8 @@ from raygenre.registry.lookup import CHAMPION, RegistryUnreachableError, find
 from raygenre.registry.versions import CHAMPION_URI, MODEL, Fetched
 from raygenre.system.finding import Finding
 from raygenre.system.moved_storage import find_move
-from raygenre.system.storage import Storage
 from raygenre.tracking.retries import no_retries
+from raygenre.tracking.server import Server
 
 _CHECK = "champion"
 _TRAIN = "train one with `make tune`"
@@ -26,13 +26,13 @@ class _UncheckedError(RaygenreError):
     """The champion cannot be checked without changing the registry, or its files are in an unsupported store."""
 
 
-def check_champion(storage: Storage) -> Finding:
+def check_champion(server: Server) -> Finding:
     """Load the champion and run its self-check: the stored examples must yield the stored probabilities."""
     try:
-        missing = _missing(storage)
+        missing = _missing(server)
         if missing:
             return missing
-        fetched = _load(storage)
+        fetched = _load(server)
         fetched.classifier.verify()
     except _UncheckedError as error:
         return Finding(_CHECK, "warning", f"not checked: {error}", "run `raygenre models` to see the versions")
@@ -49,8 +49,9 @@ def check_champion(storage: Storage) -> Finding:
     return Finding(_CHECK, "ok", found, "", facts)
 
 
-def _missing(storage: Storage) -> Finding | None:
+def _missing(server: Server) -> Finding | None:
     """Return a finding if no version is the champion."""
+    storage = server.storage
     if storage.database:
         registered = embedded.read_versions(storage, MODEL) if storage.has_runs else []
         if registered is None:
@@ -61,11 +62,11 @@ def _missing(storage: Storage) -> Finding | None:
             found = f"none of the {len(registered)} registered versions is the champion"
             return Finding(_CHECK, "warning", found, "choose one with `raygenre promote VERSION`")
         return Finding(_CHECK, "warning", "no model is registered yet", _TRAIN)
-    if not storage.tracking_uri.startswith(("http://", "https://")):
+    if not server.uri.startswith(("http://", "https://")):
         raise _UncheckedError("opening this registry could create tables in it")
     try:
         with no_retries():
-            find(storage, CHAMPION_URI)
+            find(server, CHAMPION_URI)
     except RegistryUnreachableError:
         raise
     except RaygenreError as error:
@@ -73,14 +74,15 @@ def _missing(storage: Storage) -> Finding | None:
     return None
 
 
-def _load(storage: Storage) -> Fetched:
+def _load(server: Server) -> Fetched:
     """Load the champion.
 
     The embedded registry is read without MLflow's client, because opening it with the client would rewrite the
     addresses in a moved storage.
     """
+    storage = server.storage
     if not storage.database:
-        return versions.fetch(storage)
+        return versions.fetch(server)
     registered = embedded.read_versions(storage, MODEL) or []
     [version] = (version for version in registered if CHAMPION in version.aliases)
     if move := find_move(storage):

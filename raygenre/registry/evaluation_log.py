@@ -13,15 +13,16 @@ from raygenre.evaluation.evaluate import EvaluationReport
 from raygenre.evaluation.html_report import REPORT_FILE
 from raygenre.evaluation.model_card import markdown_card
 from raygenre.registry.versions import Fetched
-from raygenre.system.storage import Storage
-from raygenre.tracking.server import Server, TrackingError, no_retries
+from raygenre.tracking.retries import no_retries
+from raygenre.tracking.server import Server
+from raygenre.tracking.server_errors import TrackingError
 
 JSON_FILE = "evaluation.json"
 _MAX_DESCRIPTION = 5000  # maximum length of a version's description with MLflow on PostgreSQL
 
 
 def log_evaluation(
-    storage: Storage, fetched: Fetched, report: EvaluationReport, page: str, *, options: Mapping[str, str]
+    server: Server, fetched: Fetched, report: EvaluationReport, page: str, *, options: Mapping[str, str]
 ) -> str:
     """Log an evaluation and its HTML page to a new run, and return the run's id.
 
@@ -31,7 +32,6 @@ def log_evaluation(
     Raises:
         TrackingError, OSError: MLflow is unreachable, or rejects the request.
     """
-    server = Server(storage)
     with no_retries():
         run_id = _new_run(server, fetched, report)
         try:
@@ -44,7 +44,7 @@ def log_evaluation(
     return run_id
 
 
-def attach_report(storage: Storage, fetched: Fetched, page: str) -> None:
+def attach_report(server: Server, fetched: Fetched, page: str) -> None:
     """Add the HTML report to a registered version.
 
     The report becomes an artifact of the run that trained the version, and of the version's logged model. The version's
@@ -53,7 +53,7 @@ def attach_report(storage: Storage, fetched: Fetched, page: str) -> None:
     Raises:
         TrackingError, OSError: MLflow is unreachable, or rejects the request.
     """
-    client = Server(storage).client
+    client = server.client
     name, version = fetched.name.split("/")
     source = client.get_model_version(name, version).source
     run = client.get_run(fetched.run_id)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from raygenre.errors import RaygenreError
 from raygenre.registry import embedded
 from raygenre.registry.embedded import RegisteredVersion
-from raygenre.system.storage import Storage
 from raygenre.tracking.retries import TrackingUnreachableError
+from raygenre.tracking.server import Server
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -33,7 +33,7 @@ class RegistryUnreachableError(RegistryError, TrackingUnreachableError):
     """The registry or its artifact store is unreachable; a retry may succeed."""
 
 
-def find(storage: Storage, uri: str) -> RegisteredVersion:
+def find(server: Server, uri: str) -> RegisteredVersion:
     """Return the version that `models:/NAME@ALIAS` or `models:/NAME/VERSION` refers to.
 
     Raises:
@@ -42,73 +42,71 @@ def find(storage: Storage, uri: str) -> RegisteredVersion:
     """
     name, alias, number = _parse(uri)
     missing = NoModelError(
-        f"there is no model {uri} in {storage.server}; train one with `make tune` (experiments/tune.py), "
+        f"there is no model {uri} in {server.address}; train one with `make tune` (experiments/tune.py), "
         "or choose a different registry with --storage or --tracking-uri"
     )
-    if not storage.has_runs:
+    if not server.storage.has_runs:
         raise missing  # checked here because the client would create the missing database
-    registered = embedded.read_versions(storage, name)
+    registered = embedded.read_versions(server.storage, name)
     if registered is None or alias.lower() == "latest":  # MLflow resolves this alias by a rule of its own
-        found = _find_with_client(storage, uri)
+        found = _find_with_client(server, uri)
     else:
         matches = (version for version in registered if alias in version.aliases or str(version.number) == number)
         found = next(matches, None)
     if found is None:
-        if alias == CHAMPION and (_has_versions(storage, name) if registered is None else registered):
+        if alias == CHAMPION and (_has_versions(server, name) if registered is None else registered):
             raise NoModelError(
-                f"no version of {name} in {storage.server} is the champion; list the versions with `raygenre models`, "
+                f"no version of {name} in {server.address} is the champion; list the versions with `raygenre models`, "
                 "and choose one with `raygenre promote VERSION`"
             )
         raise missing
     return found
 
 
-def list_all(storage: Storage, name: str) -> list[RegisteredVersion]:
+def list_all(server: Server, name: str) -> list[RegisteredVersion]:
     """Return all versions of a model, in any order.
 
     Raises:
         MlflowException: the registry is unreachable.
     """
-    if not storage.has_runs:
+    if not server.storage.has_runs:
         return []
-    registered = embedded.read_versions(storage, name)
-    return _list_with_client(storage, name) if registered is None else registered
+    registered = embedded.read_versions(server.storage, name)
+    return _list_with_client(server, name) if registered is None else registered
 
 
-def _find_with_client(storage: Storage, uri: str) -> RegisteredVersion | None:
+def _find_with_client(server: Server, uri: str) -> RegisteredVersion | None:
     from mlflow.exceptions import MlflowException
 
-    from raygenre.tracking.server import Server, reason
+    from raygenre.tracking.server_errors import reason
 
     name, alias, number = _parse(uri)
-    client = Server(storage).client
+    client = server.client
     try:
         version = client.get_model_version_by_alias(name, alias) if alias else client.get_model_version(name, number)
     except MlflowException as error:
         if is_unregistered(error):
             return None
         raise RegistryUnreachableError(
-            f"cannot read the model registry at {storage.server}: {reason(error)}"
+            f"cannot read the model registry at {server.address}: {reason(error)}"
         ) from error
     return _registered(version, ())
 
 
-def _has_versions(storage: Storage, name: str) -> bool:
+def _has_versions(server: Server, name: str) -> bool:
     from mlflow.exceptions import MlflowException
 
-    from raygenre.tracking.server import Server
-
     with suppress(MlflowException):  # the caller reports a missing model anyway
-        return bool(Server(storage).client.search_model_versions(f"name = '{name}'", max_results=1))
+        return bool(server.client.search_model_versions(f"name = '{name}'", max_results=1))
     return False
 
 
-def _list_with_client(storage: Storage, name: str) -> list[RegisteredVersion]:
+def _list_with_client(server: Server, name: str) -> list[RegisteredVersion]:
     from mlflow.exceptions import MlflowException
 
-    from raygenre.tracking.server import Server, is_missing
+    from raygenre.tracking.server_errors import is_missing
 
-    client = Server(storage).client
+    client = server.client
     try:
         numbers = client.get_registered_model(name).aliases  # search_model_versions does not return aliases
     except MlflowException as error:
@@ -133,7 +131,7 @@ def _registered(version: "ModelVersion", aliases: tuple[str, ...]) -> Registered
 
 def is_unregistered(error: "MlflowException") -> bool:
     """Return whether MLflow responded that a version or alias does not exist."""
-    from raygenre.tracking.server import is_missing
+    from raygenre.tracking.server_errors import is_missing
 
     return is_missing(error) or error.error_code == "INVALID_PARAMETER_VALUE"  # the code for an unknown alias
 

@@ -26,8 +26,9 @@ from raygenre.registry import champion, promotion_lock, versions
 from raygenre.registry.champion import Incumbent
 from raygenre.registry.decision import PromotionDecision, decide
 from raygenre.registry.versions import MODEL, RegistryError
-from raygenre.system.storage import Storage
-from raygenre.tracking.server import Server, TrackingUnreachableError, is_missing, is_unreachable, meaning, reason
+from raygenre.tracking.retries import TrackingUnreachableError
+from raygenre.tracking.server import Server
+from raygenre.tracking.server_errors import is_missing, is_unreachable, meaning, reason
 
 TEXT_TAGS = ("promoted", "promotion_reason", "promotion_forced", "promotion_by", "promotion_when", "compared_with")
 USER_REASON_TAG = "promotion_user_reason"  # set only if the user gave a reason
@@ -49,7 +50,7 @@ Data = Callable[[], Dataset]
 
 
 def promote_if_better(
-    storage: Storage,
+    server: Server,
     version: int,
     candidate: Classifier,
     facts: VersionFacts | None,
@@ -69,10 +70,10 @@ def promote_if_better(
         MlflowException, TrackingUnreachableError: the registry is unreachable.
         LockLostError: another process holds the lock on the server, and this user may not delete it.
     """
-    client = Server(storage).client
+    client = server.client
 
     def compare(incumbent: int) -> PairedTest:
-        return _compare(storage, candidate, incumbent, data)
+        return _compare(server, candidate, incumbent, data)
 
     while True:  # until the champion stays the same during a comparison
         incumbent = champion.incumbent_of(client)
@@ -93,7 +94,7 @@ def promote_if_better(
             return decision
 
 
-def _compare(storage: Storage, candidate: Classifier, incumbent: int, data: Data) -> PairedTest:
+def _compare(server: Server, candidate: Classifier, incumbent: int, data: Data) -> PairedTest:
     """Run the paired test with a registered version.
 
     Raises:
@@ -101,7 +102,7 @@ def _compare(storage: Storage, candidate: Classifier, incumbent: int, data: Data
         TrackingUnreachableError: the registry is unreachable, so no decision is made.
     """
     try:
-        classifier = versions.fetch(storage, f"models:/{MODEL}/{incumbent}").classifier
+        classifier = versions.fetch(server, f"models:/{MODEL}/{incumbent}").classifier
     except RegistryError as error:
         if is_unreachable(error.__cause__ or error):
             raise TrackingUnreachableError(

@@ -25,7 +25,7 @@ from mlflow.tracking import MlflowClient
 
 from raygenre.errors import RaygenreError
 from raygenre.system.storage import sqlite_file
-from raygenre.tracking.server import is_missing
+from raygenre.tracking.server_errors import is_missing
 
 LOCK_MODEL = "raygenre-promotion-lock"
 MAX_HELD_SECONDS = 60.0  # after which another process may delete the lock on a server

@@ -17,8 +17,9 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from raygenre.errors import RaygenreError
 from raygenre.evaluation.version_facts import VersionFacts
 from raygenre.registry import versions
-from raygenre.system.storage import Storage
-from raygenre.tracking.server import EXPERIMENT, Server, is_missing
+from raygenre.system.storage import EXPERIMENT
+from raygenre.tracking.server import Server
+from raygenre.tracking.server_errors import is_missing
 
 Curve = tuple[tuple[int, float], ...]
 """(step, value) pairs, sorted by step."""
@@ -56,7 +57,7 @@ class RunSummary:
     facts: VersionFacts | None = None
 
 
-def find_run(storage: Storage, source: str, *, search_tags: Collection[str]) -> RunSummary:
+def find_run(server: Server, source: str, *, search_tags: Collection[str]) -> RunSummary:
     """Look up a run by its id, a version's URI or a study's name.
 
     Args:
@@ -66,11 +67,11 @@ def find_run(storage: Storage, source: str, *, search_tags: Collection[str]) -> 
         UnknownRunError: there is no such run.
         RegistryError: there is no such version.
     """
-    if not storage.has_runs:
-        raise UnknownRunError(f"there are no runs in {storage.server} yet; run `make tune` to start a search")
-    client = Server(storage).client
+    if not server.storage.has_runs:
+        raise UnknownRunError(f"there are no runs in {server.address} yet; run `make tune` to start a search")
+    client = server.client
     if source.startswith("models:/"):
-        model, _, number = versions.current(storage, source).partition("/")
+        model, _, number = versions.current(server, source).partition("/")
         registered = [client.get_model_version(model, number)]
         if not registered[0].run_id:
             raise UnknownRunError(f"{source} was registered by hand and has no run")

@@ -24,8 +24,8 @@ from raygenre.registry.lookup import NoModelError as NoModelError
 from raygenre.registry.lookup import RegistryError as RegistryError
 from raygenre.registry.lookup import RegistryUnreachableError as RegistryUnreachableError
 from raygenre.registry.lookup import find, list_all
-from raygenre.system.storage import Storage
 from raygenre.tracking.retries import no_retries
+from raygenre.tracking.server import Server
 
 if TYPE_CHECKING:
     import torch
@@ -72,7 +72,7 @@ class Version:
     run_id: str
 
 
-def register(storage: Storage, run_id: str, folder: Path, facts: VersionFacts) -> int:
+def register(server: Server, run_id: str, folder: Path, facts: VersionFacts) -> int:
     """Upload a Classifier folder and a pyfunc as an output of a run, register them, and return the new version.
 
     If this classifier was already registered from this run, return the existing version.
@@ -81,9 +81,8 @@ def register(storage: Storage, run_id: str, folder: Path, facts: VersionFacts) -
     from mlflow.exceptions import MlflowException
 
     from raygenre.registry.mlflow_model import save_pyfunc
-    from raygenre.tracking.server import Server
 
-    client = Server(storage).client
+    client = server.client
     for version in client.search_model_versions(f"name = '{MODEL}' and run_id = '{run_id}'"):
         if version.tags.get("sha256") == facts.sha256:  # the driver died before it saved the version's number
             return int(version.version)
@@ -106,7 +105,7 @@ def register(storage: Storage, run_id: str, folder: Path, facts: VersionFacts) -
     return int(created.version)
 
 
-def current(storage: Storage, uri: str) -> str:
+def current(server: Server, uri: str) -> str:
     """Return the name of the model that `fetch` would currently return, without loading it.
 
     Raises:
@@ -116,11 +115,11 @@ def current(storage: Storage, uri: str) -> str:
     if not uri.startswith("models:/"):
         return Path(uri).resolve().name
     with no_retries():
-        version = find(storage, uri)
+        version = find(server, uri)
     return f"{version.name}/{version.number}"
 
 
-def fetch(storage: Storage, uri: str = CHAMPION_URI, *, device: "torch.device | None" = None) -> Fetched:
+def fetch(server: Server, uri: str = CHAMPION_URI, *, device: "torch.device | None" = None) -> Fetched:
     """Load a classifier by `models:/raygenre@ALIAS`, `models:/raygenre/VERSION` or the path of its folder.
 
     The classifier's checksum must match the version's `sha256` tag.
@@ -141,12 +140,12 @@ def fetch(storage: Storage, uri: str = CHAMPION_URI, *, device: "torch.device | 
 
             return Fetched(Classifier.load(Path(uri), device=device), Path(uri).resolve().name)
     with no_retries():  # to fail within a minute instead of waiting for MLflow's retries
-        version = find(storage, uri)
+        version = find(server, uri)
         with _classifier_errors(uri):
-            return _load(storage, version, device)
+            return _load(server, version, device)
 
 
-def list_versions(storage: Storage) -> list[Version]:
+def list_versions(server: Server) -> list[Version]:
     """Return the registered versions, newest first."""
     versions = [
         Version(
@@ -157,7 +156,7 @@ def list_versions(storage: Storage) -> list[Version]:
             dict(version.tags),
             version.run_id,
         )
-        for version in list_all(storage, MODEL)
+        for version in list_all(server, MODEL)
     ]
     return sorted(versions, key=lambda version: -version.number)
 
@@ -175,12 +174,12 @@ def facts_of(version: _Tagged) -> VersionFacts | None:
         return None
 
 
-def _load(storage: Storage, version: RegisteredVersion, device: "torch.device | None") -> Fetched:
+def _load(server: Server, version: RegisteredVersion, device: "torch.device | None") -> Fetched:
     title = f"{version.name} version {version.number}"
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            local = embedded.artifact_folder(storage, version)
-            [folder] = (local / "artifacts" if local else _download(storage, version, scratch)).iterdir()
+            local = embedded.artifact_folder(server.storage, version)
+            [folder] = (local / "artifacts" if local else _download(server, version, scratch)).iterdir()
         except Exception as error:  # object store clients have their own exception classes
             raise RegistryUnreachableError(f"the files of {title} cannot be read: {error}") from error
         return load_version(version, folder, device=device)
@@ -210,16 +209,11 @@ def load_version(version: RegisteredVersion, folder: Path, *, device: "torch.dev
     return Fetched(classifier, f"{version.name}/{version.number}", version.run_id, facts_of(version))
 
 
-def _download(storage: Storage, version: RegisteredVersion, folder: str) -> Path:
+def _download(server: Server, version: RegisteredVersion, folder: str) -> Path:
     import mlflow
 
-    from raygenre.tracking.server import Server
-
-    server = Server(storage)
     source = server.artifacts(server.client.get_model_version_download_uri(version.name, str(version.number)))
-    return Path(
-        mlflow.artifacts.download_artifacts(f"{source}/artifacts", dst_path=folder, tracking_uri=storage.tracking_uri)
-    )
+    return Path(mlflow.artifacts.download_artifacts(f"{source}/artifacts", dst_path=folder, tracking_uri=server.uri))
 
 
 @contextmanager

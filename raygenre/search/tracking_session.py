@@ -10,12 +10,14 @@ from raygenre.search.study.mlflow_ids import note_run_ids
 from raygenre.search.study.names import JOURNAL
 from raygenre.search.trials.phases import Display
 from raygenre.system.storage import Storage
-from raygenre.tracking.server import TrackingAddressError, TrackingUnreachableError, is_unreachable
+from raygenre.tracking.retries import TrackingUnreachableError
+from raygenre.tracking.server import Server
+from raygenre.tracking.server_errors import TrackingAddressError, is_unreachable
 from raygenre.tracking.tracker import Status, Tracker
 
 
 @contextmanager
-def tracking_session(ledger: Ledger, storage: Storage, display: Display) -> Iterator[Tracker]:
+def tracking_session(ledger: Ledger, server: Server, display: Display) -> Iterator[Tracker]:
     """Track a search. When it ends for any reason, end all its runs and display where any unsent updates are queued.
 
     Raises:
@@ -23,7 +25,8 @@ def tracking_session(ledger: Ledger, storage: Storage, display: Display) -> Iter
             and how to resume.
         TrackingAddressError: no usable MLflow server was ever found at the address.
     """
-    tracker = Tracker(storage, ledger.folder, ledger.id)
+    storage = server.storage
+    tracker = Tracker(server, ledger.folder, ledger.id)
     try:
         if tracker.unreachable_reason:
             display.message(

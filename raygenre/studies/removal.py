@@ -9,12 +9,12 @@ from raygenre.studies.local_driver import log_file, submitted_files
 from raygenre.studies.progress import LedgerReader
 from raygenre.studies.store import StudiesError
 from raygenre.system.location import Location
-from raygenre.system.storage import Storage
 from raygenre.tracking import spool
+from raygenre.tracking.server import Server
 from raygenre.tracking.study_runs import delete_runs
 
 
-def delete_study(storage: Storage, name: str, study_url: str | None, *, with_runs: bool) -> None:
+def delete_study(server: Server, name: str, study_url: str | None, *, with_runs: bool) -> None:
     """Delete a study that no driver is running.
 
     Args:
@@ -26,6 +26,7 @@ def delete_study(storage: Storage, name: str, study_url: str | None, *, with_run
         StudiesError: updates are still queued for MLflow and would be lost.
         OSError: the storage cannot be written.
     """
+    storage = server.storage
     location = storage.studies / name
     if name in storage.studies.names():
         lock = acquire_lock(location.folder)
@@ -34,7 +35,7 @@ def delete_study(storage: Storage, name: str, study_url: str | None, *, with_run
                 _check_uploaded(location)
             reader = LedgerReader(location, study_url)
             if with_runs and (study_id := reader.study_id):
-                delete_runs(storage, study_id)
+                delete_runs(server, study_id)
             reader.delete()
             location.remove()
         finally:

@@ -18,7 +18,8 @@ from typing import Any
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
 
 from raygenre.system.redaction import masked
-from raygenre.tracking.server import Server, is_unreachable, meaning, reason
+from raygenre.tracking.server import Server
+from raygenre.tracking.server_errors import is_unreachable, meaning, reason
 from raygenre.tracking.shared_view import View, save_view
 from raygenre.tracking.spool import Spool, Update
 

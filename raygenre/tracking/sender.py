@@ -10,7 +10,9 @@ import time
 from contextlib import ExitStack
 
 from raygenre.tracking.mlflow_writer import MlflowWriter
-from raygenre.tracking.server import Server, TrackingAddressError, meaning, no_retries, reason, unauthenticated
+from raygenre.tracking.retries import no_retries
+from raygenre.tracking.server import Server
+from raygenre.tracking.server_errors import TrackingAddressError, meaning, reason, unauthenticated
 from raygenre.tracking.spool import Spool, SpoolClosedError
 
 SEND_INTERVAL = 1.0  # s

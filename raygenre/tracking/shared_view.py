@@ -17,8 +17,10 @@ from typing import Any
 from mlflow.entities import Experiment
 from mlflow.tracking import MlflowClient
 
-from raygenre.system.storage import Storage
-from raygenre.tracking.server import EXPERIMENT, Server, TrackingError, is_unreachable, no_retries
+from raygenre.system.storage import EXPERIMENT
+from raygenre.tracking.retries import no_retries
+from raygenre.tracking.server import Server
+from raygenre.tracking.server_errors import TrackingError, is_unreachable
 
 MAX_VIEWS = 20
 """Number of searches that keep their view; MLflow lets its users save views only while there are fewer than 40."""
@@ -92,7 +94,7 @@ def save_view(client: MlflowClient, experiment_id: str, *, study_id: str, search
                 raise
 
 
-def view_link(storage: Storage, study_id: str = "") -> str:
+def view_link(server: Server, study_id: str = "") -> str:
     """Return the link to the trials of a search, or of the newest search, relative to MLflow's address: `/#/...`.
 
     Without a saved view, the link leads to the list of runs, and without an experiment to the list of experiments.
@@ -100,10 +102,10 @@ def view_link(storage: Storage, study_id: str = "") -> str:
     Raises:
         TrackingError: the server is unreachable or rejected the request.
     """
-    if not storage.has_runs:
+    if not server.storage.has_runs:
         return f"/#/experiments?{_TRAINING}"
     with no_retries():
-        experiment = Server(storage).client.get_experiment_by_name(EXPERIMENT)
+        experiment = server.client.get_experiment_by_name(EXPERIMENT)
     if experiment is None:
         return f"/#/experiments?{_TRAINING}"
     tag = next((tag for tag in _saved(experiment) if not study_id or tag == _tag(study_id)), None)
@@ -111,15 +113,15 @@ def view_link(storage: Storage, study_id: str = "") -> str:
     return f"/#/experiments/{experiment.experiment_id}/runs?{_TRAINING}{shared}"
 
 
-def view_url(storage: Storage, study_id: str) -> str:
+def view_url(server: Server, study_id: str) -> str:
     """Return the address of the trials of a search on a tracking server.
 
     It is empty if MLflow is a database, which has no address until `raygenre ui` runs, or if the server is unreachable.
     """
-    scheme, _, address = storage.tracking_uri.partition("://")
+    scheme, _, address = server.uri.partition("://")
     if scheme in ("http", "https"):
         with suppress(TrackingError):
-            return f"{scheme}://{address.rpartition('@')[2].rstrip('/')}{view_link(storage, study_id)}"
+            return f"{scheme}://{address.rpartition('@')[2].rstrip('/')}{view_link(server, study_id)}"
     return ""
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from raygenre.data.split_summary import Part
-from raygenre.system.storage import Storage
+from raygenre.tracking.retries import TrackingUnreachableError
 from raygenre.tracking.sender import Sender
-from raygenre.tracking.server import Server, TrackingUnreachableError
+from raygenre.tracking.server import Server
 from raygenre.tracking.shared_view import View
 from raygenre.tracking.spool import SPOOL as SPOOL
 from raygenre.tracking.spool import Spool
@@ -40,7 +40,7 @@ class Tracker:
         uri: address of the tracking server or database, without a password.
     """
 
-    def __init__(self, storage: Storage, folder: Path, study_id: str) -> None:
+    def __init__(self, server: Server, folder: Path, study_id: str) -> None:
         """Open the spool in the study's folder and start uploading it.
 
         Raises:
@@ -49,13 +49,12 @@ class Tracker:
         self._study_id = study_id
         self._started = time.monotonic()
         self._spool = Spool(folder / SPOOL)
-        if storage.url:  # a driver on another machine may have created runs that this copy of the spool lacks
+        if server.storage.url:  # a driver on another machine may have created runs that this copy of the spool lacks
             self._spool.is_new = False
-        server = Server(storage)
         self.uri = server.address
         self._sender = Sender(server, self._spool)
         try:
-            self._sender.start(_SERVER_TIMEOUT if storage.tracking_uri.startswith("http") else _DATABASE_TIMEOUT)
+            self._sender.start(_SERVER_TIMEOUT if server.uri.startswith("http") else _DATABASE_TIMEOUT)
         except BaseException:
             self._spool.close()
             raise

@@ -12,7 +12,7 @@ from raygenre.evaluation.paired_test import PairedTest
 from raygenre.registry import run_summary, versions
 from raygenre.registry.run_summary import RunSummary
 from raygenre.search.space.config import SearchConfig
-from raygenre.system.storage import Storage
+from raygenre.tracking.server import Server
 
 _MAIN_METRIC = re.compile(
     r"(test|train|all)_(accuracy|macro_f1|calibration_error)|best_validation_loss|validation_accuracy|train_loss"
@@ -36,17 +36,17 @@ class PairResult:
     note: str = ""
 
 
-def find_run(storage: Storage, source: str) -> RunSummary:
+def find_run(server: Server, source: str) -> RunSummary:
     """Look up a run by its id, a version's URI or a study's name.
 
     Raises:
         UnknownRunError: there is no such run.
         RegistryError: there is no such version.
     """
-    return run_summary.find_run(storage, source, search_tags=_SEARCH_TAGS)
+    return run_summary.find_run(server, source, search_tags=_SEARCH_TAGS)
 
 
-def compare_pairs(storage: Storage, runs: Sequence[RunSummary], source: Path | None) -> list[PairResult]:
+def compare_pairs(server: Server, runs: Sequence[RunSummary], source: Path | None) -> list[PairResult]:
     """Compare each pair of runs that have registered versions, on test tracks that neither version was trained on.
 
     Args:
@@ -56,8 +56,8 @@ def compare_pairs(storage: Storage, runs: Sequence[RunSummary], source: Path | N
     if len(registered) < 2:
         return []
     try:
-        dataset = head_to_head.tested_data(registered[0].facts, source, cache=storage.cache)
-        classifiers = [versions.fetch(storage, run.model).classifier for run in registered]
+        dataset = head_to_head.tested_data(registered[0].facts, source, cache=server.storage.cache)
+        classifiers = [versions.fetch(server, run.model).classifier for run in registered]
     except (RaygenreError, OSError) as error:
         return [PairResult(first.name, second.name, None, str(error)) for first, second in combinations(registered, 2)]
     results = []

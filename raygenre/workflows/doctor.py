@@ -89,5 +89,6 @@ def _check_tracking(storage: Storage) -> Iterator[Finding]:
 
 def _check_champion(storage: Storage) -> Iterator[Finding]:
     from raygenre.registry.check_champion import check_champion
+    from raygenre.tracking.server import Server
 
-    yield check_champion(storage)
+    yield check_champion(Server(storage))

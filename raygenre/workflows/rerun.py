@@ -25,7 +25,8 @@ from raygenre.search.space.space import Value, parse_entry
 from raygenre.search.trials.trainable import Plan, Tracks, environment_tags, make_members, merge_folds, train
 from raygenre.search.trials.trial_result import OBJECTIVE
 from raygenre.system.location import Location
-from raygenre.tracking.server import Server, TrackingError, is_missing
+from raygenre.tracking.server import Server
+from raygenre.tracking.server_errors import TrackingError, is_missing
 
 Rows = list[dict[str, float]]
 """For each epoch, its number as `epoch` and its metrics by name."""

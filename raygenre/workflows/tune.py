@@ -40,8 +40,8 @@ from raygenre.search.summary.search_run import SearchRunLogger
 from raygenre.search.tracking_session import tracking_session
 from raygenre.search.trials.phases import Display
 from raygenre.search.trials.search_timer import SearchTimer
-from raygenre.system.storage import Storage
-from raygenre.tracking.server import TrackingUnreachableError, no_retries
+from raygenre.tracking.retries import TrackingUnreachableError, no_retries
+from raygenre.tracking.server import Server
 from raygenre.tracking.tracker import Tracker
 from raygenre.training.member import Inputs
 from raygenre.workflows.build_classifier import build_classifier
@@ -93,7 +93,7 @@ class _Trained:
 def run(
     ledger: Ledger,
     dataset: Dataset,
-    storage: Storage,
+    server: Server,
     *,
     resources: Resources,
     promote: bool | None,
@@ -124,7 +124,7 @@ def run(
         )
     kind = kinds.installed(ledger.config.input)
     inputs = _inputs(dataset, kind, display)
-    with tracking_session(ledger, storage, display) as tracker:
+    with tracking_session(ledger, server, display) as tracker:
         record = SearchRunLogger(ledger, dataset, tracker, resources)
         timer = search_timer(ledger, resources)
         try:
@@ -141,7 +141,7 @@ def run(
                 controls=controls,
             )
             trained = _Trained(candidate, inputs, kind)
-            registered = _register(ledger, dataset, storage, tracker, record.run, trained, display, timer)
+            registered = _register(ledger, dataset, server, tracker, record.run, trained, display, timer)
         except SearchStopped:
             raise
         except Exception as error:
@@ -151,7 +151,7 @@ def run(
     try:  # after the runs have ended, so that a failed promotion does not mark the search as failed
         with no_retries(), timer.phase(display, "champion", "compare with the champion"):
             decision = promotion.promote_if_better(
-                storage, version, classifier, facts, data=lambda: dataset, force=promote
+                server, version, classifier, facts, data=lambda: dataset, force=promote
             )
     except LockLostError as error:
         raise PromotionPendingError(version, str(error)) from error
@@ -161,7 +161,7 @@ def run(
 def _register(
     ledger: Ledger,
     dataset: Dataset,
-    storage: Storage,
+    server: Server,
     tracker: Tracker,
     parent: str,
     trained: "_Trained",
@@ -208,9 +208,9 @@ def _register(
         if not tracker.flush():
             why = tracker.unreachable_reason or "the upload is taking too long"  # the latter if there was no error
             raise TrackingUnreachableError(f"MLflow at {tracker.uri} is unreachable ({why}): cannot register the model")
-        version = versions.register(storage, tracker.run_id(final.run), folder, facts)
+        version = versions.register(server, tracker.run_id(final.run), folder, facts)
         fetched = Fetched(classifier, f"{versions.MODEL}/{version}", tracker.run_id(final.run), facts)
-        evaluation_log.attach_report(storage, fetched, report_page(report, name=fetched.name, facts=facts))
+        evaluation_log.attach_report(server, fetched, report_page(report, name=fetched.name, facts=facts))
         return version
 
     with timer.phase(display, "registration", "upload to MLflow") as phase:

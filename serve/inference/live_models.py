@@ -22,8 +22,8 @@ from raygenre.model.input_drift import Drift, Reference
 from raygenre.registry import champion
 from raygenre.registry import versions as registry
 from raygenre.registry.versions import Fetched, NoModelError, RegistryError, RegistryUnreachableError
-from raygenre.system.storage import Storage
-from raygenre.tracking.server import no_retries
+from raygenre.tracking.retries import no_retries
+from raygenre.tracking.server import Server
 from serve.errors import RefusalError
 from serve.monitoring import logs
 from serve.monitoring.metrics import Metrics
@@ -66,10 +66,8 @@ class LiveModels:
         errors: for each role, the reason why the version in the registry is not being served.
     """
 
-    def __init__(
-        self, storage: Storage, settings: Settings, metrics: Metrics, *, champion_required: bool = True
-    ) -> None:
-        self._storage = storage
+    def __init__(self, server: Server, settings: Settings, metrics: Metrics, *, champion_required: bool = True) -> None:
+        self._server = server
         self._settings = settings
         self._metrics = metrics
         self._device = torch.device("cuda" if settings.replica_gpus else "cpu")
@@ -153,7 +151,7 @@ class LiveModels:
         live = self._champion if role == _CHAMPION else self._challenger
         wanted = uri
         try:
-            wanted = registry.current(self._storage, uri)
+            wanted = registry.current(self._server, uri)
             if live and live.fetched.name == wanted:
                 self._clear_error(role)
                 return
@@ -223,14 +221,14 @@ class LiveModels:
         """Return the URIs of former champions, latest first, or an empty list if the registry does not respond."""
         try:
             with no_retries():
-                versions = champion.champions_before(self._storage)
+                versions = champion.champions_before(self._server)
         except Exception as error:  # noqa: BLE001 (the caller reports why the champion itself cannot be loaded)
             logs.error("registry failed", error)
             return []
         return [f"models:/{registry.MODEL}/{version}" for version in reversed(versions)]
 
     def _load(self, uri: str) -> LiveModel:
-        fetched = registry.fetch(self._storage, uri, device=self._device)
+        fetched = registry.fetch(self._server, uri, device=self._device)
         fetched.classifier.verify()
         try:
             drift = Drift(Reference.from_json(fetched.classifier.origin["level_distribution"]))

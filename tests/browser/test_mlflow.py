@@ -24,6 +24,7 @@ from raygenre.search.study.ledger import RUN, Ledger
 from raygenre.search.summary.figures import TITLES
 from raygenre.search.trials.phases import TextDisplay
 from raygenre.system.storage import Storage
+from raygenre.tracking.server import Server
 from raygenre.tracking.shared_view import view_url
 from raygenre.workflows import tune
 from tests.conftest import new_ledger
@@ -66,14 +67,16 @@ def shown(tracks: Dataset, ray_cluster: None, tmp_path_factory: pytest.TempPathF
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["experiments/tune.py"])  # MLflow records this path as the runs' source
-        outcome = tune.run(ledger, tracks, storage, resources=Resources(1, 0), promote=True, display=TextDisplay())
+        outcome = tune.run(
+            ledger, tracks, Server(storage), resources=Resources(1, 0), promote=True, display=TextDisplay()
+        )
     yield shown_of(storage, ledger, outcome.version)
     server.kill()
 
 
 def shown_of(storage: Storage, ledger: Ledger, version: int) -> Shown:
     trials = tuple(ledger.trial_run(trial.number) or "" for trial in ledger.trials)
-    link = view_url(storage, ledger.id)
+    link = view_url(Server(storage), ledger.id)
     return Shown(f"{storage.server}/#", link, str(ledger.study.user_attrs[RUN]), trials, version)
 
 

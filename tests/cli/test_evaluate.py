@@ -12,7 +12,6 @@ from raygenre.data.dataset import SYNTHETIC_TRACKS, Dataset
 from raygenre.model.classifier import Classifier
 from raygenre.model.network import GenreCNN, ModelConfig
 from raygenre.model.seen_tracks import SeenTracks
-from raygenre.tracking.server import Server
 from tests.conftest import FinishedSearch
 from tests.helpers.mlflow_server import free_port
 
@@ -128,7 +127,7 @@ def test_the_report_is_logged_to_a_run_with_the_options(finished: FinishedSearch
     assert result.exit_code == 0, result.output
     record = json.loads(result.stdout)
     assert record["accuracy"] == finished.outcome.evaluation.accuracy
-    client = Server(finished.storage).client
+    client = finished.server.client
     logged = Path(client.download_artifacts(record["run_id"], "report.html"))
     assert logged.read_bytes() == (tmp_path / "report.html").read_bytes()
     run = client.get_run(record["run_id"])

@@ -11,7 +11,6 @@ from typer.testing import CliRunner, Result
 from raygenre.cli import app
 from raygenre.evaluation.metrics import wilson_interval
 from raygenre.registry import champion
-from raygenre.tracking.server import Server
 from tests.helpers.mlflow_server import free_port
 from tests.helpers.rivals import BELLS, DRONE, STORM, Ring
 
@@ -28,8 +27,8 @@ def call(ring: Ring, *arguments: object) -> Result:
 
 
 def test_models_lists_versions_newest_first(ring: Ring) -> None:
-    champion.promote(ring.storage, BELLS)
-    Server(ring.storage).client.create_model_version("raygenre", "/nothing")
+    champion.promote(ring.server, BELLS)
+    ring.server.client.create_model_version("raygenre", "/nothing")
     head, newest, *lines = call(ring, "models").stdout.splitlines()
     older = [line for line in lines if "synthetic" not in line]
     assert head.split()[:2] == ["version", "alias"]
@@ -72,7 +71,7 @@ def test_promote_prints_the_reason(ring: Ring) -> None:
 
 
 def test_promote_rejects_a_version_and_names_force(ring: Ring) -> None:
-    champion.promote(ring.storage, STORM)
+    champion.promote(ring.server, STORM)
     result = call(ring, "promote", BELLS)
     assert result.exit_code == 1
     assert "by chance" in result.stdout
@@ -84,12 +83,12 @@ def test_promote_rejects_a_version_and_names_force(ring: Ring) -> None:
 
 
 def test_the_reason_of_the_user_is_recorded_until_the_next(ring: Ring) -> None:
-    champion.promote(ring.storage, STORM)
+    champion.promote(ring.server, STORM)
     assert call(ring, "promote", BELLS, "--force", "--reason", "better to my ears").exit_code == 0
     for tags in (ring.tags(BELLS), ring.search(BELLS).data.tags):
         assert tags["promotion_user_reason"] == "better to my ears"
         assert (tags["promotion_forced"], "@" in tags["promotion_by"]) == ("true", True)
-    champion.promote(ring.storage, STORM)
+    champion.promote(ring.server, STORM)
     assert call(ring, "promote", BELLS).exit_code == 1
     assert not ring.tags(BELLS)["promotion_user_reason"]
     assert "promotion_user_reason" not in ring.search(BELLS).data.tags
@@ -99,7 +98,7 @@ def test_the_reason_of_the_user_is_recorded_until_the_next(ring: Ring) -> None:
 
 
 def test_a_guessing_version_is_listed_as_such_and_not_served(ring: Ring) -> None:
-    Server(ring.storage).client.set_model_version_tag("raygenre", str(BELLS), "test_guessing", "0.5")
+    ring.server.client.set_model_version_tag("raygenre", str(BELLS), "test_guessing", "0.5")
     result = call(ring, "promote", BELLS)
     assert result.exit_code == 1
     assert "it is no better than chance: 35 of 70 test tracks" in " ".join(result.stdout.split())
@@ -111,8 +110,8 @@ def test_a_guessing_version_is_listed_as_such_and_not_served(ring: Ring) -> None
 
 
 def test_promote_requires_data_that_have_moved(ring: Ring, tmp_path: Path) -> None:
-    champion.promote(ring.storage, DRONE)
-    Server(ring.storage).client.set_model_version_tag("raygenre", str(BELLS), "data", str(tmp_path / "gone"))
+    champion.promote(ring.server, DRONE)
+    ring.server.client.set_model_version_tag("raygenre", str(BELLS), "data", str(tmp_path / "gone"))
     result = call(ring, "promote", BELLS)
     assert result.exit_code == 1
     assert "--data" in result.stdout
@@ -120,7 +119,7 @@ def test_promote_requires_data_that_have_moved(ring: Ring, tmp_path: Path) -> No
 
 
 def test_promote_rejects_missing_or_changed_test_tracks(ring: Ring, tmp_path: Path) -> None:
-    champion.promote(ring.storage, DRONE)
+    champion.promote(ring.server, DRONE)
     copied = Path(shutil.copytree(ring.dataset.source, tmp_path / "copied"))
     bells = copied / "images_original" / "bells"
     (bells / "bells00000.png").unlink()
@@ -152,7 +151,7 @@ def test_compare_prints_studies_and_versions_side_by_side(ring: Ring, tmp_path: 
 
 def test_compare_prints_few_rows_and_all_on_request(ring: Ring) -> None:
     runs = ["spring", f"models:/raygenre/{BELLS}"]
-    client = Server(ring.storage).client
+    client = ring.server.client
     for version in (1, BELLS):
         run_id = str(client.get_model_version("raygenre", str(version)).run_id)
         for number in range(40):
@@ -169,7 +168,7 @@ def test_compare_prints_few_rows_and_all_on_request(ring: Ring) -> None:
 
 
 def test_compare_of_evaluations_shows_their_options(ring: Ring) -> None:
-    server = Server(ring.storage)
+    server = ring.server
     runs = []
     for split, accuracy in (("test", 0.5), ("all", 0.75)):
         run = server.client.create_run(server.experiment_id, tags={"role": "evaluation"}, run_name="evaluation")
@@ -187,7 +186,7 @@ def test_compare_of_evaluations_shows_their_options(ring: Ring) -> None:
 
 def test_compare_prints_why_trials_have_no_paired_test(ring: Ring) -> None:
     search = ring.search(BELLS).info
-    client = Server(ring.storage).client
+    client = ring.server.client
     trial = client.create_run(search.experiment_id, tags={"role": "trial", "mlflow.parentRunId": search.run_id})
     result = call(ring, "compare", trial.info.run_id, f"models:/raygenre/{BELLS}")
     assert f"but only version {BELLS} has one" in result.stdout

@@ -31,7 +31,7 @@ def test_predict_prints_the_librarys_prediction(finished: FinishedSearch, song: 
     result = RUNNER.invoke(app, ["predict", "--json", "--storage", str(finished.storage.root), str(song)])
     assert result.exit_code == 0, result.output
     record = json.loads(result.stdout)
-    expected = versions.fetch(finished.storage).classifier.predict(LEVELS.read(song))
+    expected = versions.fetch(finished.server).classifier.predict(LEVELS.read(song))
     assert record["genre"] == expected.genre
     assert record["probabilities"] == pytest.approx(expected.probabilities, abs=1e-6)
     assert record["model"] == f"raygenre/{finished.outcome.version}"

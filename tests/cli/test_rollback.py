@@ -18,7 +18,7 @@ def test_rollback_names_both_versions(tmp_path: Path) -> None:
     client.create_registered_model("raygenre")
     for version in (1, 2):
         client.create_model_version("raygenre", str(tmp_path / "nothing"))
-        champion.promote(storage, version)
+        champion.promote(Server(storage), version)
     result = RUNNER.invoke(app, ["rollback", "--storage", str(tmp_path)])
     assert result.exit_code == 0, result.output
     assert result.stdout == "raygenre version 1 is the champion again and replaces version 2\n"

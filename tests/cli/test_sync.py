@@ -26,7 +26,7 @@ def test_sync_uploads_updates_queued_without_mlflow(tracks: Dataset, tmp_path: P
     storage = empty_storage(tmp_path)
     ledger = new_ledger(storage.studies.folder, tracks)
     number = ledger.start_trial(sampler("random", seed=0, trials=3), default_space(2)).number
-    tracker = Tracker(Storage(tmp_path, f"http://127.0.0.1:{free_port()}"), ledger.folder, ledger.id)
+    tracker = Tracker(Server(Storage(tmp_path, f"http://127.0.0.1:{free_port()}")), ledger.folder, ledger.id)
     run = tracker.start(trial_name(number), "trial")
     for epoch in (1, 2):
         tracker.log(run, {"loss": 1 / epoch}, step=epoch)
@@ -64,7 +64,7 @@ def test_sync_reports_that_mlflow_is_still_unreachable(
     monkeypatch.setattr(sys.modules["raygenre.cli.sync"], "PATIENCE", 0.5)
     unreachable = f"http://127.0.0.1:{free_port()}"
     ledger = new_ledger(resolve(tmp_path).studies.folder, tracks)
-    tracker = Tracker(Storage(tmp_path, unreachable), ledger.folder, ledger.id)
+    tracker = Tracker(Server(Storage(tmp_path, unreachable)), ledger.folder, ledger.id)
     tracker.start("study", "search")
     tracker.close()
     ledger.close()

@@ -13,6 +13,7 @@ import pytest
 from raygenre.audio.synthesis import synthesise
 from raygenre.registry import champion
 from raygenre.system.storage import resolve
+from raygenre.tracking.server import Server
 from tests.helpers.markdown import blocks
 from tests.helpers.project import ROOT
 from tests.helpers.sounds import encode
@@ -64,7 +65,7 @@ def test_the_quick_start_ends_with_an_answer(tmp_path: Path) -> None:
     log = tmp_path / "serve.log"
     assert result.returncode == 0, result.stdout + result.stderr + (log.read_text() if log.exists() else "")
     assert "No --data and no RAYGENRE_DATA" in result.stdout
-    current = champion.find(resolve(tmp_path / "results"))
+    current = champion.find(Server(resolve(tmp_path / "results")))
     assert current is not None
     version, facts = current
     assert version == 1

@@ -44,7 +44,7 @@ class ServerDriver(Driver):
 
 def test_the_embedded_database_may_be_locked(tmp_path: Path) -> None:
     storage = resolve(tmp_path)
-    tracker = Tracker(storage, tmp_path / "study", "locked")
+    tracker = Tracker(Server(storage), tmp_path / "study", "locked")
     run = tracker.start("trial", "trial")
     assert tracker.flush(60)
     lock = sqlite3.connect(tmp_path / "mlflow.db", isolation_level=None)
@@ -77,11 +77,11 @@ def test_mlflow_is_unreachable_for_the_whole_search(
     assert result.returncode == 0, result.stdout + result.stderr
     assert "updates uploaded" in result.stdout
     driver.check_all_is_there()
-    assert champion.find(mlflow_server.storage(driver.storage)) is None
+    assert champion.find(Server(mlflow_server.storage(driver.storage))) is None
 
     driver.start(resume=True)
     driver.finish()
-    assert champion.find(mlflow_server.storage(driver.storage)) is not None
+    assert champion.find(Server(mlflow_server.storage(driver.storage))) is not None
     driver.check_all_is_there()
 
 

@@ -80,7 +80,7 @@ def register(
     server.client.log_param(run.info.run_id, "dropout", int(folder.name[-1]) / 10)
     losses = [Metric("train_loss", len(study) / step, 0, step) for step in (1, 2, 3)]
     server.client.log_batch(run.info.run_id, [*losses, Metric("test_accuracy", 0.5, 0, 0)])
-    return versions.register(storage, run.info.run_id, folder, facts)
+    return versions.register(server, run.info.run_id, folder, facts)
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,10 @@ class Ring:
     storage: Storage
     dataset: Dataset
 
+    @property
+    def server(self) -> Server:
+        return Server(self.storage)
+
     def copy(self, root: Path) -> "Ring":
         """Return a copy of the registry with the same versions; their files are shared."""
         root.mkdir(parents=True, exist_ok=True)
@@ -98,22 +102,22 @@ class Ring:
 
     def promote(self, version: int, *, force: bool | None = None) -> PromotionDecision:
         """Apply the promotion rule to a version."""
-        fetched = versions.fetch(self.storage, f"models:/{MODEL}/{version}")
+        fetched = versions.fetch(self.server, f"models:/{MODEL}/{version}")
         return promotion.promote_if_better(
-            self.storage, version, fetched.classifier, fetched.facts, data=lambda: self.dataset, force=force
+            self.server, version, fetched.classifier, fetched.facts, data=lambda: self.dataset, force=force
         )
 
     @property
     def champion(self) -> int | None:
-        current = champion.find(self.storage)
+        current = champion.find(self.server)
         return current.version if current else None
 
     def tags(self, version: int) -> dict[str, str]:
-        return dict(Server(self.storage).client.get_model_version(MODEL, str(version)).tags)
+        return dict(self.server.client.get_model_version(MODEL, str(version)).tags)
 
     def search(self, version: int) -> Run:
         """Return the run of the search that produced a version."""
-        client = Server(self.storage).client
+        client = self.server.client
         final = client.get_run(client.get_model_version(MODEL, str(version)).run_id or "")
         return client.get_run(final.data.tags["mlflow.parentRunId"])
 

@@ -68,9 +68,9 @@ def register(
     sha256 = Classifier.load(folder).sha256
     evidence = VersionFacts(test_accuracy=0.75, test_digest="t", synthetic=True, study="none", sha256=sha256)
     run = server.client.create_run(server.experiment_id, run_name=folder.name)
-    version = versions.register(storage, run.info.run_id, folder, evidence)
+    version = versions.register(server, run.info.run_id, folder, evidence)
     if promote:
-        champion.promote(storage, version)
+        champion.promote(server, version)
     return version
 
 

@@ -54,7 +54,8 @@ def search(
     config = ledger.config
     folds = tuple((indices(tracks, fold.train), indices(tracks, fold.validation)) for fold in ledger.split.folds)
     plan = Plan(3, config.epochs, threads=1, device="cpu")
-    tracker = Tracker(resolve(storage) if resumed else empty_storage(storage), ledger.folder, ledger.id)
+    server = Server(resolve(storage) if resumed else empty_storage(storage))
+    tracker = Tracker(server, ledger.folder, ledger.id)
     text = io.StringIO()
     resources, controls = Resources(1, 0, most), controls or Controls()
     timer = SearchTimer(ledger, Work(config.trials, config.epochs, config.top_k, REPEATS, slots=2))
@@ -76,7 +77,7 @@ def search(
     assert tracker.flush(60)
     note_run_ids(ledger, tracker)
     tracker.close()
-    return Server(resolve(storage)), text.getvalue()
+    return server, text.getvalue()
 
 
 def epoch_report(epoch: int, loss: float) -> dict[str, Any]:

@@ -165,7 +165,7 @@ def champion(folder: Path) -> None:
     run = server.client.create_run(server.experiment_id)
     sha256 = Classifier.load(folder / "classifier").sha256
     facts = VersionFacts(test_accuracy=0.7, test_digest="t", synthetic=True, study="s", sha256=sha256)
-    alias.promote(storage, versions.register(storage, run.info.run_id, folder / "classifier", facts))
+    alias.promote(server, versions.register(server, run.info.run_id, folder / "classifier", facts))
 
 
 def code(path: Path) -> str:

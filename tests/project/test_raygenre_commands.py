@@ -19,6 +19,7 @@ from raygenre.pretrained.install import install
 from raygenre.pretrained.store import MODEL
 from raygenre.registry import champion, versions
 from raygenre.system.storage import resolve
+from raygenre.tracking.server import Server
 from tests.conftest import FinishedSearch
 from tests.helpers.markdown import DOCUMENTS, commands
 from tests.helpers.musicnn import wheel
@@ -91,11 +92,11 @@ def workplace(finished: FinishedSearch, tmp_path_factory: pytest.TempPathFactory
     path, sha256 = wheel(folder)
     install(path, folder=folder / "cache" / "pretrained" / MODEL, sha256=sha256)
     storage = resolve(folder / "results")
-    fetched = versions.fetch(storage)
+    fetched = versions.fetch(Server(storage))
     assert fetched.facts is not None
     model = finished.ledger.folder / finished.outcome.candidate.final.name / "classifier"
     trial = finished.ledger.trial_run(0) or ""
-    assert versions.register(storage, trial, model, fetched.facts) == 2
+    assert versions.register(Server(storage), trial, model, fetched.facts) == 2
     return folder
 
 
@@ -104,7 +105,7 @@ def at_workplace(workplace: Path, finished: FinishedSearch, monkeypatch: pytest.
     monkeypatch.chdir(workplace)
     monkeypatch.setenv("HOME", str(workplace / "home"))
     monkeypatch.setenv("RAYGENRE_CACHE", str(workplace / "cache"))
-    champion.promote(resolve("results"), 2)  # so that there is something to roll back
+    champion.promote(Server(resolve("results")), 2)  # so that there is something to roll back
 
 
 @pytest.mark.usefixtures("at_workplace")

@@ -34,7 +34,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Storage:
     facts = VersionFacts(0.75, "t", False, "s", Classifier.load(folder).sha256, test_tracks=20, genres=2, data="/GTZAN")
     server = Server(storage)
     run = server.client.create_run(server.experiment_id)
-    champion.promote(storage, versions.register(storage, run.info.run_id, folder, facts))
+    champion.promote(server, versions.register(server, run.info.run_id, folder, facts))
     return storage
 
 
@@ -60,7 +60,7 @@ def execute(storage: Storage, statement: str) -> None:
 
 
 def test_a_whole_champion_passes(original: Storage) -> None:
-    finding = check_champion(original)
+    finding = check_champion(Server(original))
     assert (finding.status, finding.remedy) == ("ok", "")
     assert finding.found == "raygenre/1 passes its self-check: 2 genres, 75.0% of 20 test tracks correct"
     assert finding.facts["genres"] == ["bells", "storm"]
@@ -73,15 +73,15 @@ def test_a_copied_storage_is_checked_and_not_changed(storage: Storage, original:
     assert f"moved or copied from {original.root}" in moved.found
     file(storage, WEIGHTS).write_bytes(b"damaged")
     before = contents(storage.root)
-    assert check_champion(storage).status == "problem"
-    assert check_champion(original).status == "ok"
+    assert check_champion(Server(storage)).status == "problem"
+    assert check_champion(Server(original)).status == "ok"
     assert contents(storage.root) == before
 
 
 def test_reversed_genres_are_found(storage: Storage) -> None:
     about = file(storage, "classifier.json")
     about.write_text(json.dumps(json.loads(about.read_text()) | {"genres": ["storm", "bells"]}))
-    finding = check_champion(storage)
+    finding = check_champion(Server(storage))
     assert finding.status == "problem"
     assert "genres, calibration or network in classifier.json are not those that were saved" in finding.found
     assert "raygenre rollback" in finding.remedy
@@ -102,7 +102,7 @@ def test_other_outputs_are_found(storage: Storage, tmp_path: Path) -> None:
     torch.manual_seed(1)
     Classifier(GenreCNN(ModelConfig(genres=2, widths=(4, 4, 4))), ("bells", "storm")).save(tmp_path / "other")
     shutil.copy(tmp_path / "other" / EXAMPLES, file(storage, EXAMPLES))
-    finding = check_champion(storage)
+    finding = check_champion(Server(storage))
     assert finding.status == "problem"
     assert "probabilities of the stored examples differ" in finding.found
 
@@ -110,14 +110,14 @@ def test_other_outputs_are_found(storage: Storage, tmp_path: Path) -> None:
 def test_missing_files_are_found(storage: Storage) -> None:
     shutil.rmtree(storage.root / "artifacts")
     (storage.root / "artifacts").mkdir()
-    finding = check_champion(storage)
+    finding = check_champion(Server(storage))
     assert finding.status == "problem"
     assert f"the files of raygenre/1 are missing in {storage.root}" in finding.found
 
 
 def test_a_model_of_synthetic_sounds_is_a_warning(storage: Storage) -> None:
     execute(storage, "UPDATE model_version_tags SET value = 'true' WHERE key = 'synthetic'")
-    finding = check_champion(storage)
+    finding = check_champion(Server(storage))
     assert finding.status == "warning"
     assert "its predictions for real songs are meaningless" in finding.found
     assert "raygenre tune --data PATH" in finding.remedy
@@ -125,10 +125,10 @@ def test_a_model_of_synthetic_sounds_is_a_warning(storage: Storage) -> None:
 
 def test_a_registry_without_a_champion_is_a_warning(storage: Storage, tmp_path: Path) -> None:
     execute(storage, "DELETE FROM registered_model_aliases")
-    finding = check_champion(storage)
+    finding = check_champion(Server(storage))
     assert (finding.status, finding.found) == ("warning", "none of the 1 registered versions is the champion")
     assert "raygenre promote VERSION" in finding.remedy
-    none = check_champion(resolve(tmp_path / "none"))
+    none = check_champion(Server(resolve(tmp_path / "none")))
     assert (none.status, none.found) == ("warning", "no model is registered yet")
     assert not (tmp_path / "none").exists()
 
@@ -136,7 +136,7 @@ def test_a_registry_without_a_champion_is_a_warning(storage: Storage, tmp_path: 
 def test_a_database_that_needs_the_client_is_not_opened(storage: Storage) -> None:
     execute(storage, "UPDATE alembic_version SET version_num = 'other'")
     before = contents(storage.root)
-    finding = check_champion(storage)
+    finding = check_champion(Server(storage))
     assert finding.status == "warning"
     assert finding.found.startswith("not checked: the database")
     assert contents(storage.root) == before
@@ -144,7 +144,7 @@ def test_a_database_that_needs_the_client_is_not_opened(storage: Storage) -> Non
 
 def test_files_in_another_store_are_not_read(storage: Storage) -> None:
     execute(storage, "UPDATE model_versions SET storage_location = NULL, source = 's3://bucket/model'")
-    finding = check_champion(storage)
+    finding = check_champion(Server(storage))
     assert (finding.status, finding.found) == (
         "warning",
         "not checked: the files of raygenre/1 are not on this machine",
@@ -152,13 +152,13 @@ def test_files_in_another_store_are_not_read(storage: Storage) -> None:
 
 
 def test_an_unreachable_server_is_a_problem(tmp_path: Path) -> None:
-    finding = check_champion(Storage(tmp_path, f"http://127.0.0.1:{free_port()}"))
+    finding = check_champion(Server(Storage(tmp_path, f"http://127.0.0.1:{free_port()}")))
     assert finding.status == "problem"
     assert "connection refused" in finding.found
 
 
 def test_a_server_without_a_model_is_a_warning(mlflow_server: MlflowServer, tmp_path: Path) -> None:
     """Other tests may have registered a champion on the shared server."""
-    finding = check_champion(mlflow_server.storage(tmp_path))
+    finding = check_champion(Server(mlflow_server.storage(tmp_path)))
     assert "passes its self-check" in finding.found or finding.status == "warning"
     assert not list(tmp_path.iterdir())

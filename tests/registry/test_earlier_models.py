@@ -15,6 +15,7 @@ from raygenre.model import Classifier
 from raygenre.registry import versions
 from raygenre.spectrogram.image import write_png
 from raygenre.system.storage import resolve
+from raygenre.tracking.server import Server
 
 ARCHIVE = Path(__file__).with_name("earlier") / "flat-modules.tar.xz"
 
@@ -29,7 +30,7 @@ def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_an_earlier_model_is_served(earlier: Path) -> None:
     """The endpoint and the commands read only the classifier's files and ignore the code next to them."""
-    classifier = versions.fetch(resolve(earlier.parent), str(earlier / "artifacts" / "classifier")).classifier
+    classifier = versions.fetch(Server(resolve(earlier.parent)), str(earlier / "artifacts" / "classifier")).classifier
     classifier.verify()
     assert classifier.genres == ("bells", "storm")
 

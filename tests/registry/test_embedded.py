@@ -58,7 +58,7 @@ def test_the_database_agrees_with_mlflows_client(storage: Storage) -> None:
         assert read == [with_client(client, name, number) for number in (1, 3, 4)]
         assert read[1].aliases == ("Best", "champion")
         known = [replace(version, source="") for version in reversed(read)]
-        assert sorted(lookup._list_with_client(storage, name), key=lambda version: -version.number) == known
+        assert sorted(lookup._list_with_client(Server(storage), name), key=lambda version: -version.number) == known
     assert embedded.read_versions(storage, "Raygenre") == []
 
 
@@ -66,7 +66,7 @@ def test_the_database_agrees_with_mlflows_client(storage: Storage) -> None:
 def test_a_model_is_found_as_by_mlflows_client(part: str, storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     def current() -> str:
         try:
-            return versions.current(storage, f"models:/raygenre{part}")
+            return versions.current(Server(storage), f"models:/raygenre{part}")
         except versions.RegistryError as error:
             return str(error)
 

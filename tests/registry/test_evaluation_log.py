@@ -15,7 +15,7 @@ from tests.conftest import FinishedSearch
 
 
 def report_of(finished: FinishedSearch, *, own: bool) -> EvaluationReport:
-    classifier = versions.fetch(finished.storage).classifier
+    classifier = versions.fetch(finished.server).classifier
     return evaluate_classifier(classifier, finished.dataset, "test" if own else "all", TrackFacts())
 
 
@@ -24,7 +24,7 @@ def artifacts(server: Server, run_id: str) -> set[str]:
 
 
 def test_a_search_attaches_the_report_to_its_version(finished: FinishedSearch) -> None:
-    server = Server(finished.storage)
+    server = finished.server
     version = server.client.get_model_version("raygenre", str(finished.outcome.version))
     run = server.client.get_run(str(version.run_id))
     assert artifacts(server, run.info.run_id) >= {"report.html", "reliability.png", "confusion.png", "confusion.csv"}
@@ -39,13 +39,13 @@ def test_a_search_attaches_the_report_to_its_version(finished: FinishedSearch) -
 
 
 def test_each_evaluation_is_a_run_with_its_options(finished: FinishedSearch) -> None:
-    fetched = versions.fetch(finished.storage)
-    server = Server(finished.storage)
+    fetched = versions.fetch(finished.server)
+    server = finished.server
     before, files = server.client.get_run(fetched.run_id).data, artifacts(server, fetched.run_id)
     plain, listed = {"split": "test"}, {"split": "test", "faults": "faults.txt"}
     run_ids = [
         evaluation_log.log_evaluation(
-            finished.storage, fetched, report_of(finished, own=True), f"<p>{options}</p>", options=options
+            finished.server, fetched, report_of(finished, own=True), f"<p>{options}</p>", options=options
         )
         for options in (plain, listed, listed)
     ]
@@ -61,12 +61,12 @@ def test_each_evaluation_is_a_run_with_its_options(finished: FinishedSearch) -> 
 
 
 def test_other_tracks_are_logged_to_a_run_of_their_own(finished: FinishedSearch) -> None:
-    fetched = versions.fetch(finished.storage)
+    fetched = versions.fetch(finished.server)
     report = report_of(finished, own=False)
-    before = artifacts(Server(finished.storage), fetched.run_id)
-    run_id = evaluation_log.log_evaluation(finished.storage, fetched, report, "<p>all</p>", options={})
+    before = artifacts(finished.server, fetched.run_id)
+    run_id = evaluation_log.log_evaluation(finished.server, fetched, report, "<p>all</p>", options={})
     assert run_id != fetched.run_id
-    server = Server(finished.storage)
+    server = finished.server
     run = server.client.get_run(run_id)
     assert run.info.status == "FINISHED"
     assert {name: run.data.tags[name] for name in ("role", "model", "model_run", "sha256", "data_digest", "side")} == {
@@ -87,20 +87,20 @@ def test_other_tracks_are_logged_to_a_run_of_their_own(finished: FinishedSearch)
 
 
 def test_a_model_from_a_folder_is_logged_to_a_new_run(finished: FinishedSearch) -> None:
-    fetched = versions.fetch(finished.storage, str(finished.outcome.candidate.final.location.folder / "classifier"))
-    run_id = evaluation_log.log_evaluation(finished.storage, fetched, report_of(finished, own=True), "", options={})
-    assert Server(finished.storage).client.get_run(run_id).data.tags["model"] == "classifier"
+    fetched = versions.fetch(finished.server, str(finished.outcome.candidate.final.location.folder / "classifier"))
+    run_id = evaluation_log.log_evaluation(finished.server, fetched, report_of(finished, own=True), "", options={})
+    assert finished.server.client.get_run(run_id).data.tags["model"] == "classifier"
 
 
 def test_a_card_of_many_genres_fits_into_a_description(finished: FinishedSearch) -> None:
     """MLflow allows 5000 characters on PostgreSQL, and any length on SQLite."""
-    fetched = versions.fetch(finished.storage)
-    client = Server(finished.storage).client
+    fetched = versions.fetch(finished.server)
+    client = finished.server.client
     name, version = fetched.name.split("/")
     before = client.get_model_version(name, version).description
     genres = tuple(f"a genre of music, number {number}" for number in range(200))
     many = Classifier(GenreCNN(ModelConfig(genres=len(genres), widths=(4, 4, 4))), genres)
-    evaluation_log.attach_report(finished.storage, replace(fetched, classifier=many), "<p>many</p>")
+    evaluation_log.attach_report(finished.server, replace(fetched, classifier=many), "<p>many</p>")
     text = str(client.get_model_version(name, version).description)
     client.update_model_version(name, version, description=before)
     assert 4000 < len(text) <= 5000

@@ -20,7 +20,8 @@ from raygenre.search.study import backend
 from raygenre.system import moved_storage
 from raygenre.system.moved_storage import Move, StorageBusyError, follow_move
 from raygenre.system.storage import Storage, StorageError, resolve
-from raygenre.tracking.server import Server, meaning, reason
+from raygenre.tracking.server import Server
+from raygenre.tracking.server_errors import meaning, reason
 from tests.helpers.storages import empty_storage
 
 CHECKPOINT = "studies/s/trials/0000"
@@ -39,7 +40,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Storage:
     torch.manual_seed(0)
     Classifier(GenreCNN(ModelConfig(genres=2, widths=(4, 4, 4))), ("a", "b")).save(folder)
     facts = VersionFacts(0.7, "t", synthetic=False, study="s", sha256=Classifier.load(folder).sha256)
-    versions.register(storage, run, folder, facts)
+    versions.register(server, run, folder, facts)
     return storage
 
 
@@ -79,7 +80,7 @@ def test_artifacts_are_read_and_written_where_it_is(
     [stored] = (storage.root / "artifacts").rglob("note.txt")
     stored.write_text("its own")
     with caplog.at_level(logging.WARNING, logger="raygenre"):
-        assert versions.fetch(storage, "models:/raygenre/1").name == "raygenre/1"
+        assert versions.fetch(Server(storage), "models:/raygenre/1").name == "raygenre/1"
         server = Server(storage)
         [run] = server.client.search_runs([server.experiment_id])
         assert Path(server.client.download_artifacts(run.info.run_id, "note.txt")).read_text() == "its own"
@@ -163,7 +164,7 @@ def test_models_are_read_if_the_database_is_read_only(
     before = addresses(storage)
     with closing(sqlite3.connect(storage.database, isolation_level=None)) as writer:
         writer.execute("BEGIN IMMEDIATE")
-        assert versions.fetch(storage, "models:/raygenre/1").name == "raygenre/1"
+        assert versions.fetch(Server(storage), "models:/raygenre/1").name == "raygenre/1"
     assert "still name" in caplog.text
     assert "database is locked" in caplog.text
     assert addresses(storage) == before

@@ -11,7 +11,8 @@ from raygenre.registry import champion, promotion, versions
 from raygenre.registry.decision import PromotionDecision, decision_notes
 from raygenre.registry.versions import MODEL
 from raygenre.system.storage import Storage
-from raygenre.tracking.server import Server, TrackingUnreachableError
+from raygenre.tracking.retries import TrackingUnreachableError
+from raygenre.tracking.server import Server
 from tests.helpers import rivals
 from tests.helpers.mlflow_server import free_port
 from tests.helpers.rivals import BELLS, DRONE, FORGETFUL, OTHER_GENRES, STORM, SYNTHETIC, Ring
@@ -28,7 +29,7 @@ def test_the_first_version_becomes_champion(ring: Ring) -> None:
 
 
 def test_a_better_version_becomes_champion_with_a_reason_tag(ring: Ring) -> None:
-    champion.promote(ring.storage, DRONE)
+    champion.promote(ring.server, DRONE)
     decision = ring.promote(BELLS)
     assert decision.promote
     assert decision.comparison == AGAINST_DRONE  # excludes the ten tracks that the champion was trained on
@@ -44,7 +45,7 @@ def test_a_better_version_becomes_champion_with_a_reason_tag(ring: Ring) -> None
 
 
 def test_the_run_of_the_search_has_the_same_tags_and_metrics(ring: Ring) -> None:
-    champion.promote(ring.storage, DRONE)
+    champion.promote(ring.server, DRONE)
     ring.promote(BELLS)
     run = ring.search(BELLS)
     assert {name: run.data.tags[name] for name in (*promotion.TEXT_TAGS, *promotion.NUMBER_TAGS)} == {
@@ -58,7 +59,7 @@ def test_the_run_of_the_search_has_the_same_tags_and_metrics(ring: Ring) -> None
 
 
 def test_a_lead_that_may_be_chance_does_not_promote(ring: Ring) -> None:
-    champion.promote(ring.storage, STORM)
+    champion.promote(ring.server, STORM)
     decision = ring.promote(BELLS)
     assert not decision.promote
     assert decision.comparison == PairedTest(both=0, only_candidate=30, only_incumbent=20, neither=10)
@@ -82,7 +83,7 @@ def test_a_lead_that_may_be_chance_does_not_promote(ring: Ring) -> None:
     ],
 )
 def test_a_version_that_cannot_be_compared_needs_force(ring: Ring, version: int, current: int, reason: str) -> None:
-    champion.promote(ring.storage, current)
+    champion.promote(ring.server, current)
     assert reason in ring.promote(version).reason
     assert ring.champion == current
     forced = ring.promote(version, force=True)
@@ -98,16 +99,16 @@ def test_a_version_that_cannot_be_compared_needs_force(ring: Ring, version: int,
 
 
 def test_real_tracks_replace_synthetic_ones_without_a_comparison(ring: Ring) -> None:
-    champion.promote(ring.storage, SYNTHETIC)
+    champion.promote(ring.server, SYNTHETIC)
     assert ring.promote(DRONE).promote
     assert ring.champion == DRONE
 
 
 def test_a_forced_promotion_records_the_lost_comparison(ring: Ring) -> None:
-    champion.promote(ring.storage, BELLS)
+    champion.promote(ring.server, BELLS)
     assert ring.promote(DRONE, force=True).comparison is not None
     assert int(ring.tags(DRONE)["compared_only_champion_right"]) > 0
-    assert champion.rollback(ring.storage) == (DRONE, BELLS)
+    assert champion.rollback(ring.server) == (DRONE, BELLS)
     assert not ring.tags(BELLS)["replaced_by"]
     tags = ring.tags(DRONE)
     assert tags["replaced_by"] == str(BELLS)
@@ -119,7 +120,7 @@ def test_a_forced_promotion_records_the_lost_comparison(ring: Ring) -> None:
 
 
 def test_force_is_not_recorded_if_it_was_not_needed(ring: Ring) -> None:
-    champion.promote(ring.storage, DRONE)
+    champion.promote(ring.server, DRONE)
     decision = ring.promote(BELLS, force=True)
     assert decision.promote
     assert not decision.forced
@@ -132,9 +133,9 @@ def test_force_false_prevents_promotion(ring: Ring) -> None:
 
 
 def test_numbers_of_an_earlier_decision_are_removed(ring: Ring) -> None:
-    champion.promote(ring.storage, STORM)
+    champion.promote(ring.server, STORM)
     ring.promote(BELLS)
-    champion.promote(ring.storage, FORGETFUL)
+    champion.promote(ring.server, FORGETFUL)
     ring.promote(BELLS)
     for tags in (ring.tags(BELLS), ring.search(BELLS).data.tags):
         assert tags["compared_with"] == str(FORGETFUL)
@@ -166,40 +167,40 @@ def test_an_outage_before_the_decision_is_recorded_stops_it(ring: Ring, monkeypa
 
 def test_too_few_tracks_do_not_promote(ring: Ring) -> None:
     """All except 40 of the candidate's test tracks are training tracks of the champion."""
-    champion.promote(ring.storage, DRONE)
+    champion.promote(ring.server, DRONE)
     dataset = ring.dataset
-    fetched = versions.fetch(ring.storage, f"models:/{MODEL}/{BELLS}")
+    fetched = versions.fetch(ring.server, f"models:/{MODEL}/{BELLS}")
     assert fetched.classifier.seen is not None
     kept = [track for track in fetched.classifier.seen.test if rivals.number(track) < 40]
     object.__setattr__(fetched.classifier.seen, "test", {track: fetched.classifier.seen.test[track] for track in kept})
-    decision = promotion.promote_if_better(ring.storage, BELLS, fetched.classifier, fetched.facts, data=lambda: dataset)
+    decision = promotion.promote_if_better(ring.server, BELLS, fetched.classifier, fetched.facts, data=lambda: dataset)
     assert not decision.promote
     assert decision.reason.startswith("only 40 tracks remain")
     assert ring.tags(BELLS)["compared_tracks"] == "40"
 
 
 def test_a_champion_without_files_is_replaced_only_by_force(ring: Ring) -> None:
-    client = Server(ring.storage).client
-    facts = versions.fetch(ring.storage, f"models:/{MODEL}/{BELLS}").facts
+    client = ring.server.client
+    facts = versions.fetch(ring.server, f"models:/{MODEL}/{BELLS}").facts
     assert facts is not None
     gone = client.create_model_version(MODEL, str(ring.storage.root / "nothing"), tags=facts.to_tags())
-    champion.promote(ring.storage, int(gone.version))
+    champion.promote(ring.server, int(gone.version))
     assert "cannot be read" in ring.promote(BELLS).reason
     assert ring.champion == int(gone.version)
     assert ring.promote(BELLS, force=True).promote
 
 
 def test_a_champion_registered_by_hand_keeps_its_place(ring: Ring) -> None:
-    gone = Server(ring.storage).client.create_model_version(MODEL, str(ring.storage.root / "nothing"))
-    champion.promote(ring.storage, int(gone.version))
+    gone = ring.server.client.create_model_version(MODEL, str(ring.storage.root / "nothing"))
+    champion.promote(ring.server, int(gone.version))
     assert "no record of how the champion, version 7" in ring.promote(BELLS).reason
 
 
 def test_after_a_deletion_the_previous_champion_is_the_incumbent(ring: Ring) -> None:
-    champion.promote(ring.storage, BELLS)
-    champion.promote(ring.storage, DRONE)
-    Server(ring.storage).client.delete_model_version(MODEL, str(DRONE))
-    assert champion.find(ring.storage) is None
+    champion.promote(ring.server, BELLS)
+    champion.promote(ring.server, DRONE)
+    ring.server.client.delete_model_version(MODEL, str(DRONE))
+    assert champion.find(ring.server) is None
     refused = ring.promote(STORM)
     assert (refused.promote, refused.incumbent) == (False, BELLS)
     assert ring.promote(BELLS).promote
@@ -207,7 +208,7 @@ def test_after_a_deletion_the_previous_champion_is_the_incumbent(ring: Ring) -> 
 
 
 def test_an_unreachable_registry_decides_nothing(ring: Ring, tmp_path: Path) -> None:
-    fetched = versions.fetch(ring.storage, f"models:/{MODEL}/{BELLS}")
+    fetched = versions.fetch(ring.server, f"models:/{MODEL}/{BELLS}")
     unreachable = Storage(tmp_path, f"http://127.0.0.1:{free_port()}")
     with pytest.raises(TrackingUnreachableError, match="can be promoted later"):
-        promotion._compare(unreachable, fetched.classifier, DRONE, lambda: ring.dataset)
+        promotion._compare(Server(unreachable), fetched.classifier, DRONE, lambda: ring.dataset)

@@ -18,6 +18,7 @@ from raygenre.model.classifier import WEIGHTS
 from raygenre.model.network import ModelConfig
 from raygenre.registry import champion
 from raygenre.system.storage import Storage
+from raygenre.tracking.server import Server
 from serve.settings import Settings
 from tests.helpers.load import Reply, ask, crowd, statuses, steady
 from tests.helpers.processes import until
@@ -63,7 +64,7 @@ def test_ten_clients_see_no_failure_while_champions_change(
         damaged = register(loaded, favourite=2, promote=False, model=USUAL)
         weights = artifact(loaded, WEIGHTS)
         weights.write_bytes(weights.read_bytes()[:1000])
-        champion.promote(loaded, damaged)
+        champion.promote(Server(loaded), damaged)
         until(lambda: load_error(client) != "")
         assert serving(client) == str(version)
         assert time.monotonic() - started < SECONDS - 20  # clients keep sending requests after the change

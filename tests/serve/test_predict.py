@@ -16,6 +16,7 @@ from raygenre.inputs.levels import LEVELS
 from raygenre.model.classifier import Classifier
 from raygenre.registry import versions
 from raygenre.system.storage import Storage
+from raygenre.tracking.server import Server
 from serve import schema, tag_schema
 from serve.jobs import schema as job_schema
 from serve.protocols import mlflow_scoring, open_inference_schema
@@ -30,7 +31,7 @@ SCHEMAS = (schema, tag_schema, job_schema, open_inference_schema, mlflow_scoring
 
 @pytest.fixture(scope="module")
 def classifier(storage: Storage) -> Classifier:
-    return versions.fetch(storage).classifier
+    return versions.fetch(Server(storage)).classifier
 
 
 @pytest.mark.parametrize("content_type", ["image/png", "application/x-www-form-urlencoded", "text/plain", ""])
@@ -94,7 +95,7 @@ def test_bad_input_is_refused_with_the_librarys_message(endpoint: httpx.Client, 
 
 def test_an_answer_names_its_model_version_and_run(endpoint: httpx.Client, storage: Storage, picture: bytes) -> None:
     model = endpoint.post("/v1/predict", content=picture).json()["model"]
-    assert model == {"name": "raygenre", "version": "1", "run_id": versions.fetch(storage).run_id}
+    assert model == {"name": "raygenre", "version": "1", "run_id": versions.fetch(Server(storage)).run_id}
 
 
 def test_files_of_a_form_are_answered_in_order(endpoint: httpx.Client, picture: bytes, song: bytes) -> None:

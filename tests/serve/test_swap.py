@@ -183,22 +183,22 @@ def test_a_damaged_version_leaves_the_old_one_in_service(
         examples.write_bytes(examples.read_bytes()[:5000])
     else:
         weights.unlink()
-    champion.promote(changing, version)
+    champion.promote(Server(changing), version)
     until(lambda: load_error(client) != "")
     answer = client.post("/v1/predict", content=picture)
     assert answer.status_code == 200
     assert answer.json()["model"]["version"] == before
     expected = {"examples": "add up to 1"}.get(damage, "cannot be loaded|not those|cannot be read")
     assert any(word in load_error(client) for word in expected.split("|"))
-    assert champion.rollback(changing) == (version, int(before))
+    assert champion.rollback(Server(changing)) == (version, int(before))
     until(lambda: load_error(client) == "")
 
 
 def test_a_rollback_restores_the_previous_version(client: httpx.Client, changing: Storage, picture: bytes) -> None:
-    champion.promote(changing, 1)
-    champion.promote(changing, 2)
+    champion.promote(Server(changing), 1)
+    champion.promote(Server(changing), 2)
     until(lambda: serving(client) == "2")
-    champion.rollback(changing)
+    champion.rollback(Server(changing))
     until(lambda: serving(client) == "1")
     assert client.post("/v1/predict", content=picture).json()["genre"] == "bells"
 
@@ -240,7 +240,7 @@ def test_a_champion_with_features_takes_over_and_leaves(
         assert (window["number"], window["end"]) == (1, features.spans(60.02)[1][1])
         shown = client.post("/v1/spectrogram?window=1", content=song)
         assert (shown.status_code, shown.headers["x-windows"]) == (200, "2")
-        champion.rollback(changing)
+        champion.rollback(Server(changing))
         until(lambda: serving(client) != str(version))
         until(lambda: answers[-1][1].startswith("bells 30"))
     finally:

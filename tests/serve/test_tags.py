@@ -13,6 +13,7 @@ from raygenre.pretrained.features import Extractor
 from raygenre.pretrained.tags import NOTE, ranked
 from raygenre.registry.versions import NoModelError
 from raygenre.system.storage import Storage
+from raygenre.tracking.server import Server
 from serve.preflight import check_model
 from serve.settings import Settings
 from serve.web.lines import MEDIA_TYPE
@@ -46,11 +47,11 @@ def client(untrained: Storage, installed: Path, ray_serve: None) -> Iterator[htt
 def test_without_a_champion_the_pretrained_network_is_needed(tmp_path: Path, installed: Path) -> None:
     storage = empty_storage(tmp_path)
     with pytest.raises(NoModelError, match=r"there is no model .*; `raygenre pretrained install` installs"):
-        check_model(storage, Settings())
-    assert check_model(storage, Settings(pretrained_folder=installed)) is False
+        check_model(Server(storage), Settings())
+    assert check_model(Server(storage), Settings(pretrained_folder=installed)) is False
     with pytest.raises(NoModelError, match="models:/raygenre/7"):
-        check_model(storage, Settings(pretrained_folder=installed, model_uri="models:/raygenre/7"))
-    assert check_model(new_storage(tmp_path / "trained"), Settings()) is True
+        check_model(Server(storage), Settings(pretrained_folder=installed, model_uri="models:/raygenre/7"))
+    assert check_model(Server(new_storage(tmp_path / "trained")), Settings()) is True
 
 
 def test_without_a_champion_a_song_gets_tags(

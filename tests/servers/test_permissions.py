@@ -11,7 +11,8 @@ from raygenre.data.dataset import Dataset
 from raygenre.model.classifier import Classifier
 from raygenre.model.network import GenreCNN, ModelConfig
 from raygenre.registry import champion, promotion
-from raygenre.tracking.server import Server, TrackingError
+from raygenre.tracking.server import Server
+from raygenre.tracking.server_errors import TrackingError
 from tests.servers.conftest import ADMIN, GUEST, SINGER, Team, become
 
 pytestmark = pytest.mark.slow
@@ -20,12 +21,12 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def versions(team: Team, singer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, int]]:
     """Create two versions without files from a search's child run; afterwards, restore the champion for other tests."""
-    storage = team.mlflow.storage(tmp_path)
-    client = Server(storage).client
+    server = Server(team.mlflow.storage(tmp_path))
+    client = server.client
     with suppress(TrackingError):  # it may already exist from an earlier search
         client.create_registered_model("raygenre")
-    before = champion.find(storage)
-    experiment = Server(storage).experiment_id  # the guest may only read it
+    before = champion.find(server)
+    experiment = server.experiment_id  # the guest may only read it
     search = client.create_run(experiment, tags={"role": "search"}).info.run_id
     final = client.create_run(experiment, tags={"mlflow.parentRunId": search}).info.run_id
     created = [client.create_model_version("raygenre", "s3://nothing/at/all", run_id=final).version for _ in range(2)]
@@ -34,18 +35,18 @@ def versions(team: Team, singer: str, tmp_path: Path, monkeypatch: pytest.Monkey
     for version in created:
         client.delete_model_version("raygenre", version)
     if before:
-        champion.promote(storage, before[0])
+        champion.promote(server, before[0])
 
 
 def test_edit_permission_is_enough_to_change_the_champion(
     team: Team, versions: tuple[int, int], tracks: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    storage = team.mlflow.storage(tmp_path)
-    client = Server(storage).client
+    server = Server(team.mlflow.storage(tmp_path))
+    client = server.client
     final = client.get_model_version("raygenre", str(versions[0])).run_id
     assert final
     search = client.get_run(final).data.tags["mlflow.parentRunId"]
-    champion.promote(storage, versions[0])
+    champion.promote(server, versions[0])
     response = requests.post(
         f"{team.mlflow.uri}/api/3.0/mlflow/users/permissions/grant",
         json={
@@ -60,11 +61,11 @@ def test_edit_permission_is_enough_to_change_the_champion(
     assert response.status_code == 200, response.text
     become(monkeypatch, *GUEST)
     classifier = Classifier(GenreCNN(ModelConfig(genres=2, widths=(2, 2, 2))), ("bells", "storm"))
-    decision = promotion.promote_if_better(storage, versions[1], classifier, None, data=lambda: tracks, force=True)
+    decision = promotion.promote_if_better(server, versions[1], classifier, None, data=lambda: tracks, force=True)
     assert decision.promote
     assert "(403)" in decision.note_error
-    assert champion.find(storage) == (versions[1], None)
+    assert champion.find(server) == (versions[1], None)
     assert client.get_model_version("raygenre", str(versions[1])).tags["promoted"] == "true"
     assert "promoted" not in client.get_run(search).data.tags
-    assert champion.rollback(storage) == (versions[1], versions[0])
-    assert champion.find(storage) == (versions[0], None)
+    assert champion.rollback(server) == (versions[1], versions[0])
+    assert champion.find(server) == (versions[0], None)

@@ -18,7 +18,8 @@ from raygenre.search.space.samplers import sampler
 from raygenre.search.space.space import default_space
 from raygenre.search.study.backend import StudyError, storage_error_text
 from raygenre.system.storage import Storage
-from raygenre.tracking.server import Server, TrackingAddressError
+from raygenre.tracking.server import Server
+from raygenre.tracking.server_errors import TrackingAddressError
 from raygenre.tracking.shared_view import view_link
 from raygenre.tracking.tracker import Tracker
 from tests.conftest import new_ledger
@@ -73,10 +74,10 @@ def test_a_search_survives_a_restart_of_mlflow(
     assert code == 0, printed
     driver.check_all_is_there()
 
-    storage = team.mlflow.storage(driver.storage)
-    assert f"{team.mlflow.uri}{view_link(storage)}" in printed
-    fetched = versions.fetch(storage)
-    assert fetched.name == f"raygenre/{versions.list_versions(storage)[0].number}"
+    server = driver.server()
+    assert f"{team.mlflow.uri}{view_link(server)}" in printed
+    fetched = versions.fetch(server)
+    assert fetched.name == f"raygenre/{versions.list_versions(server)[0].number}"
     stored = [file["Key"] for file in team.s3.list_objects_v2(Bucket=BUCKET)["Contents"]]
     assert any(key.endswith("weights.safetensors") for key in stored)
     assert not (driver.storage / "artifacts").exists()
@@ -134,7 +135,10 @@ def test_missing_permission_raises_at_once(
     become(monkeypatch, *user)
     storage = Storage(tmp_path, team.mlflow.uri.replace("127.0.0.1", name))
     started = time.monotonic()
-    with pytest.raises(TrackingAddressError) as caught, closing(Tracker(storage, tmp_path / "study", "403")) as tracker:
+    with (
+        pytest.raises(TrackingAddressError) as caught,
+        closing(Tracker(Server(storage), tmp_path / "study", "403")) as tracker,
+    ):
         tracker.start("refused", "search")
     assert f"MLflow at {storage.tracking_uri} cannot be used: {message}" in str(caught.value)
     assert time.monotonic() - started < 10
@@ -144,13 +148,13 @@ def test_a_wrong_password_ends_a_resumed_search(
     team: Team, singer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storage = team.mlflow.storage(tmp_path)
-    first = Tracker(storage, tmp_path / "study", "resumed")
+    first = Tracker(Server(storage), tmp_path / "study", "resumed")
     first.start("resumed", "search")
     assert first.flush(60)
     first.close()
     become(monkeypatch, SINGER[0], "an0ther-pass-word")
     with pytest.raises(TrackingAddressError, match="401"):
-        Tracker(storage, tmp_path / "study", "resumed")
+        Tracker(Server(storage), tmp_path / "study", "resumed")
 
 
 def test_a_password_in_the_address_works_and_is_masked(
@@ -161,7 +165,7 @@ def test_a_password_in_the_address_works_and_is_masked(
     right, wrong = (team.mlflow.uri.replace("//", f"//{SINGER[0]}:{secret}@") for secret in (singer, "wr0ng-one"))
     assert Server(Storage(tmp_path, right)).experiment_id
     with pytest.raises(versions.RegistryError) as caught:
-        versions.fetch(Storage(tmp_path, wrong))
+        versions.fetch(Server(Storage(tmp_path, wrong)))
     assert "MLFLOW_TRACKING_PASSWORD" in str(caught.value)
     assert "wr0ng-one" not in str(caught.value)
 

@@ -90,7 +90,7 @@ def test_a_search_resumes_on_a_new_machine(driver: StoreDriver, team: Team, stor
     code, printed = driver.wait()
     assert code == 0, printed
     driver.check_all_is_there()
-    assert versions.fetch(Storage(driver.machine, team.mlflow.uri, store)).classifier.genres
+    assert versions.fetch(Server(Storage(driver.machine, team.mlflow.uri, store))).classifier.genres
 
     study = "searches/studies/autumn"
     tags = [run.data.tags["checkpoint"] for run in driver.trial_runs()]

@@ -1,7 +1,9 @@
-"""Access to a tracking server while the environment sets a proxy."""
+"""The first use of a tracking server, and access to one while the environment sets a proxy."""
 
 import json
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,10 +12,23 @@ from pathlib import Path
 import pytest
 
 from raygenre.system.storage import Storage
-from raygenre.tracking.server import Server, TrackingError, meaning, no_retries, reason
+from raygenre.tracking.retries import no_retries
+from raygenre.tracking.server import Server
+from raygenre.tracking.server_errors import TrackingError, meaning, reason
 from tests.helpers.mlflow_server import free_port
+from tests.helpers.project import ROOT
 
 VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+
+UNUSED = """
+import os, sys
+from raygenre.system.storage import resolve
+from raygenre.tracking.server import Server
+before = dict(os.environ)
+Server(resolve(sys.argv[1]))
+assert dict(os.environ) == before
+assert not {"mlflow", "requests"} & {*sys.modules}
+"""
 
 
 class Answer(BaseHTTPRequestHandler):
@@ -71,6 +86,11 @@ def error(uri: str, tmp_path: Path) -> BaseException:
     with pytest.raises(TrackingError) as raised, no_retries():
         Server(Storage(tmp_path, uri)).experiment_id  # noqa: B018
     return raised.value
+
+
+def test_a_server_that_is_not_used_does_nothing(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", UNUSED, str(tmp_path / "results")], cwd=ROOT, check=True, timeout=60)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"])

@@ -28,7 +28,7 @@ def storage(tmp_path: Path) -> Storage:
 
 @pytest.fixture
 def tracker(storage: Storage, tmp_path: Path) -> Iterator[Tracker]:
-    tracker = Tracker(storage, tmp_path, "first")
+    tracker = Tracker(Server(storage), tmp_path, "first")
     yield tracker
     tracker.close()
 
@@ -56,7 +56,7 @@ def test_a_search_saves_a_view_of_its_trials(storage: Storage, tracker: Tracker)
     assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`loss`", True)
     assert tracker.run_id(run) in state["searchFilter"]
     assert [chart["metricKey"] for chart in state["compareRunCharts"]] == ["loss"]
-    assert view_link(storage) == (
+    assert view_link(Server(storage)) == (
         f"/#/experiments/1/runs?workflowType=machine_learning&viewStateShareKey={tag.removeprefix(PREFIX)}"
     )
 
@@ -81,21 +81,21 @@ def test_links_lead_to_the_newest_or_a_given_search(storage: Storage) -> None:
     runs = "/#/experiments/1/runs?workflowType=machine_learning"
     save(storage, "first", time=2000)
     save(storage, "second", time=1000)
-    assert view_link(storage) == f"{runs}&viewStateShareKey=raygenre-first"
-    assert view_link(storage, "second") == f"{runs}&viewStateShareKey=raygenre-second"
-    assert view_link(storage, "other") == runs  # its view was deleted
+    assert view_link(Server(storage)) == f"{runs}&viewStateShareKey=raygenre-first"
+    assert view_link(Server(storage), "second") == f"{runs}&viewStateShareKey=raygenre-second"
+    assert view_link(Server(storage), "other") == runs  # its view was deleted
 
 
 def test_without_runs_the_link_leads_to_the_experiments(tmp_path: Path) -> None:
     storage = resolve(tmp_path / "results")
-    assert view_link(storage) == "/#/experiments?workflowType=machine_learning"
+    assert view_link(Server(storage)) == "/#/experiments?workflowType=machine_learning"
     assert not storage.root.exists()
-    assert view_link(empty_storage(tmp_path / "other")) == "/#/experiments?workflowType=machine_learning"
+    assert view_link(Server(empty_storage(tmp_path / "other"))) == "/#/experiments?workflowType=machine_learning"
 
 
 def test_only_a_reachable_server_has_an_address(storage: Storage, tmp_path: Path) -> None:
-    assert view_url(storage, "first") == ""
-    assert view_url(resolve(tmp_path, f"http://user:secret@127.0.0.1:{free_port()}"), "first") == ""
+    assert view_url(Server(storage), "first") == ""
+    assert view_url(Server(resolve(tmp_path, f"http://user:secret@127.0.0.1:{free_port()}")), "first") == ""
 
 
 @pytest.mark.integration
@@ -103,4 +103,4 @@ def test_the_address_of_a_view_has_no_password(mlflow_server: Any, tmp_path: Pat
     storage = mlflow_server.storage(tmp_path)
     save(storage, "first", time=1000)
     with_password = resolve(tmp_path, mlflow_server.uri.replace("//", "//user:secret@") + "/")
-    assert view_url(with_password, "first") == mlflow_server.uri + view_link(storage, "first")
+    assert view_url(Server(with_password), "first") == mlflow_server.uri + view_link(Server(storage), "first")

@@ -15,7 +15,7 @@ def test_system_metrics_continue_with_the_next_driver(tmp_path: Path) -> None:
     storage = empty_storage(tmp_path)
     counts = []
     for _ in range(2):
-        tracker = Tracker(storage, tmp_path / "study", "metrics")
+        tracker = Tracker(Server(storage), tmp_path / "study", "metrics")
         run = tracker.start("search", "search")
         with log_system_metrics(tracker, run, interval=0.05):
             deadline = time.monotonic() + 30
@@ -35,7 +35,7 @@ def test_system_metrics_continue_with_the_next_driver(tmp_path: Path) -> None:
 
 
 def test_a_short_search_logs_one_value(tmp_path: Path) -> None:
-    tracker = Tracker(empty_storage(tmp_path), tmp_path / "study", "short")
+    tracker = Tracker(Server(empty_storage(tmp_path)), tmp_path / "study", "short")
     run = tracker.start("search", "search")
     for _ in range(2):
         with log_system_metrics(tracker, run):
@@ -45,7 +45,7 @@ def test_a_short_search_logs_one_value(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_stops_system_metrics_but_not_the_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tracker = Tracker(empty_storage(tmp_path), tmp_path / "study", "full")
+    tracker = Tracker(Server(empty_storage(tmp_path)), tmp_path / "study", "full")
     run = tracker.start("search", "search")
 
     def full(*args: object, **kwargs: object) -> None:

@@ -14,7 +14,9 @@ import pytest
 from raygenre.data.split_summary import Part
 from raygenre.system.storage import Storage
 from raygenre.tracking.mlflow_writer import KEY, MlflowWriter
-from raygenre.tracking.server import Server, TrackingAddressError, no_retries
+from raygenre.tracking.retries import no_retries
+from raygenre.tracking.server import Server
+from raygenre.tracking.server_errors import TrackingAddressError
 from raygenre.tracking.spool import Spool
 from raygenre.tracking.tracker import SPOOL, Tracker
 from tests.helpers.mlflow_server import MlflowServer, free_port, values
@@ -34,7 +36,7 @@ def server(storage: Storage) -> Server:
 
 @pytest.fixture
 def tracker(storage: Storage, tmp_path: Path) -> Iterator[Tracker]:
-    tracker = Tracker(storage, tmp_path, tmp_path.name)
+    tracker = Tracker(Server(storage), tmp_path, tmp_path.name)
     yield tracker
     tracker.close()
 
@@ -99,7 +101,7 @@ def test_repeated_inputs_are_logged_once(tracker: Tracker, server: Server) -> No
 
 
 def test_a_whole_trial_takes_three_requests(storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    offline = Tracker(Storage(storage.root, f"http://127.0.0.1:{free_port()}"), tmp_path, "three")
+    offline = Tracker(Server(Storage(storage.root, f"http://127.0.0.1:{free_port()}")), tmp_path, "three")
     run = offline.start("trial", "trial", params={"dropout": 0.1}, tags={"seed": 1})
     for step in range(100):
         offline.log(run, {"loss": 1.0, "accuracy": 0.5}, step=step)
@@ -132,7 +134,7 @@ def test_the_next_driver_repeats_no_updates(storage: Storage, server: Server, tm
     rows = [{"loss": 1.0 / epoch, "epoch": epoch} for epoch in (1, 2, 3)]
     ids = set()
     for count, status in ((2, "KILLED"), (3, "FINISHED")):
-        tracker = Tracker(storage, tmp_path, tmp_path.name)
+        tracker = Tracker(Server(storage), tmp_path, tmp_path.name)
         run = tracker.start("trial", "trial")
         tracker.log_missing(run, rows[:count])
         tracker.end(run, status)  # type: ignore[arg-type]
@@ -150,7 +152,7 @@ def test_a_driver_that_lost_its_notes_creates_no_duplicates(
 ) -> None:
     """A killed driver loses its records of what MLflow has received; a crash of the machine loses the last lines."""
     rows = [{"loss": 1.0 / epoch, "rate": 0.1, "epoch": epoch} for epoch in (1, 2, 3)]
-    tracker = Tracker(storage, tmp_path, tmp_path.name)
+    tracker = Tracker(Server(storage), tmp_path, tmp_path.name)
     parent = tracker.start("search", "search")
     run = tracker.start("trial", "trial", parent=parent, params={"dropout": 0.5})
     tracker.log_missing(run, rows[:2])
@@ -161,7 +163,7 @@ def test_a_driver_that_lost_its_notes_creates_no_duplicates(
     remaining = [line for line in lines if not line.startswith(notes)] if lost == "notes" else lines[:1]
     tracker.spool.write_text("".join(remaining))
 
-    second = Tracker(storage, tmp_path, tmp_path.name)
+    second = Tracker(Server(storage), tmp_path, tmp_path.name)
     parent = second.start("search", "search")
     run = second.start("trial", "trial", parent=parent, params={"dropout": 0.5})
     second.log_missing(run, rows)
@@ -227,7 +229,7 @@ def test_a_failing_artifact_store_does_not_block_updates(tracker: Tracker, serve
 
 def test_closing_restores_the_environment(storage: Storage, tmp_path: Path) -> None:
     before = dict(os.environ)
-    tracker = Tracker(storage, tmp_path, "environment")
+    tracker = Tracker(Server(storage), tmp_path, "environment")
     assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "0"
     tracker.close()
     changed = {name for name in os.environ.keys() | before.keys() if os.environ.get(name) != before.get(name)}
@@ -268,7 +270,7 @@ class FixedStatus:
 
 def search_without_a_server(uri: str, folder: Path) -> str:
     """Log as a search does, check that this is fast and loses nothing; return the reason why MLflow is unreachable."""
-    tracker = Tracker(Storage(folder, uri), folder / "study", "unreachable")
+    tracker = Tracker(Server(Storage(folder, uri)), folder / "study", "unreachable")
     started = time.monotonic()
     run = tracker.start("trial", "trial")
     for step in range(500):
@@ -305,13 +307,13 @@ def test_a_failing_or_busy_server_is_unreachable(tmp_path: Path, status: int, re
 def test_a_wrong_address_raises_at_once(tmp_path: Path, status: int) -> None:
     server = FixedStatus(status)
     with pytest.raises(TrackingAddressError, match=str(status)):
-        Tracker(Storage(tmp_path, server.uri), tmp_path / "study", "wrong")
+        Tracker(Server(Storage(tmp_path, server.uri)), tmp_path / "study", "wrong")
     server.close()
 
 
 def test_an_unknown_host_name_raises_at_once(tmp_path: Path) -> None:
     with pytest.raises(TrackingAddressError, match="no-such-name"):
-        Tracker(Storage(tmp_path, "http://no-such-name.invalid:5000"), tmp_path / "study", "wrong")
+        Tracker(Server(Storage(tmp_path, "http://no-such-name.invalid:5000")), tmp_path / "study", "wrong")
 
 
 class Front:
@@ -377,7 +379,7 @@ class Front:
 def test_a_restarted_server_gets_everything_once(mlflow_server: MlflowServer, tmp_path: Path) -> None:
     """Simulate the restart with a proxy; the tests in tests/faults kill a real server."""
     front = Front(mlflow_server)
-    tracker = Tracker(Storage(tmp_path, front.uri), tmp_path / "study", "restarted")
+    tracker = Tracker(Server(Storage(tmp_path, front.uri)), tmp_path / "study", "restarted")
     parent = tracker.start("search", "search")
     for number in range(4):
         if number == 2:
@@ -414,7 +416,7 @@ def test_a_restarted_server_gets_everything_once(mlflow_server: MlflowServer, tm
 @pytest.mark.parametrize("late", [0.0, 4.0])
 def test_lost_responses_create_no_duplicates(mlflow_server: MlflowServer, tmp_path: Path, late: float) -> None:
     front = Front(mlflow_server, late=late)
-    tracker = Tracker(Storage(tmp_path, front.uri), tmp_path / "study", f"lost-{late:g}")
+    tracker = Tracker(Server(Storage(tmp_path, front.uri)), tmp_path / "study", f"lost-{late:g}")
     run = tracker.start("trial", "trial", params={"dropout": 0.5})
     rows = [{"loss": 1 / epoch, "rate": 0.1, "epoch": epoch} for epoch in range(1, 11)]
     tracker.log_missing(run, rows[:5])

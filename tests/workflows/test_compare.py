@@ -18,7 +18,7 @@ from tests.helpers.rivals import BELLS, DRONE, FORGETFUL, Ring
 
 def test_study_search_and_version_are_the_same_run(rivals_ring: Ring) -> None:
     sources = ["summer", rivals_ring.search(BELLS).info.run_id, f"models:/raygenre/{BELLS}"]
-    runs = [compare.find_run(rivals_ring.storage, source) for source in sources]
+    runs = [compare.find_run(rivals_ring.server, source) for source in sources]
     assert {run.run_id for run in runs} == {runs[0].run_id}
     assert {run.model for run in runs} == {f"models:/raygenre/{BELLS}"}
     assert [run.name for run in runs] == ["summer", f"summer {sources[1][:8]}", f"version {BELLS}"]
@@ -54,24 +54,24 @@ def test_unknown_runs_and_versions_are_errors(
     rivals_ring: Ring, source: str, error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
-        compare.find_run(rivals_ring.storage, source)
+        compare.find_run(rivals_ring.server, source)
 
 
 def test_a_version_registered_by_hand_has_no_run(rivals_ring: Ring, tmp_path: Path) -> None:
     ring = rivals_ring.copy(tmp_path)
-    version = Server(ring.storage).client.create_model_version("raygenre", str(tmp_path / "nothing"))
+    version = ring.server.client.create_model_version("raygenre", str(tmp_path / "nothing"))
     with pytest.raises(UnknownRunError, match="registered by hand"):
-        compare.find_run(ring.storage, f"models:/raygenre/{version.version}")
+        compare.find_run(ring.server, f"models:/raygenre/{version.version}")
 
 
 def test_looking_up_a_run_creates_no_files(tmp_path: Path) -> None:
     with pytest.raises(UnknownRunError, match="make tune"):
-        compare.find_run(resolve(tmp_path / "none"), "spring")
+        compare.find_run(Server(resolve(tmp_path / "none")), "spring")
     assert not list(tmp_path.iterdir())
 
 
 def test_differing_settings_are_separated_from_equal_ones(rivals_ring: Ring) -> None:
-    runs = [compare.find_run(rivals_ring.storage, study) for study in ("spring", "autumn", "summer")]
+    runs = [compare.find_run(rivals_ring.server, study) for study in ("spring", "autumn", "summer")]
     differing, same = compare.split_settings(runs)
     assert differing == ["dropout"]
     assert same == ["training seed", "trials"]
@@ -79,20 +79,20 @@ def test_differing_settings_are_separated_from_equal_ones(rivals_ring: Ring) -> 
 
 def test_versions_are_compared_on_tracks_new_to_both(rivals_ring: Ring) -> None:
     runs = [
-        compare.find_run(rivals_ring.storage, f"models:/raygenre/{version}") for version in (BELLS, DRONE, FORGETFUL)
+        compare.find_run(rivals_ring.server, f"models:/raygenre/{version}") for version in (BELLS, DRONE, FORGETFUL)
     ]
-    first, *others = compare.compare_pairs(rivals_ring.storage, runs, None)
+    first, *others = compare.compare_pairs(rivals_ring.server, runs, None)
     assert (first.first, first.second) == (f"version {BELLS}", f"version {DRONE}")
     assert first.comparison == PairedTest(both=0, only_candidate=30, only_incumbent=10, neither=20)
     assert {pair.note for pair in others} == {"it is not known which tracks one of them was trained on"}
 
 
 def test_versions_without_their_tracks_are_not_compared(rivals_ring: Ring) -> None:
-    runs = [compare.find_run(rivals_ring.storage, study) for study in ("spring", "summer")]
-    [pair] = compare.compare_pairs(rivals_ring.storage, runs, Path("/nowhere"))
+    runs = [compare.find_run(rivals_ring.server, study) for study in ("spring", "summer")]
+    [pair] = compare.compare_pairs(rivals_ring.server, runs, Path("/nowhere"))
     assert pair.comparison is None
     assert "/nowhere" in pair.note
-    assert compare.compare_pairs(rivals_ring.storage, runs[:1], None) == []
+    assert compare.compare_pairs(rivals_ring.server, runs[:1], None) == []
     assert compare.unpaired_reason(runs) == ""
 
 
@@ -108,11 +108,11 @@ def test_the_reason_for_no_paired_test_is_reported() -> None:
 
 def test_measurements_of_speed_and_system_have_no_curve(rivals_ring: Ring, tmp_path: Path) -> None:
     ring = rivals_ring.copy(tmp_path)
-    run_id = compare.find_run(ring.storage, "spring").run_id
+    run_id = compare.find_run(ring.server, "spring").run_id
     names = ("seconds", "images_per_second", "system/cpu_utilization_percentage", "validation_loss")
     metrics = [Metric(name, 1.0, 0, step) for name in names for step in (1, 2)]
-    Server(ring.storage).client.log_batch(run_id, metrics)
-    assert compare.find_run(ring.storage, "spring").curves.keys() == {"train_loss", "validation_loss"}
+    ring.server.client.log_batch(run_id, metrics)
+    assert compare.find_run(ring.server, "spring").curves.keys() == {"train_loss", "validation_loss"}
 
 
 class Page(HTMLParser):
@@ -156,7 +156,7 @@ def test_the_page_loads_nothing_and_escapes_names() -> None:
 
 
 def test_the_page_has_one_figure_per_curve(rivals_ring: Ring) -> None:
-    runs = [compare.find_run(rivals_ring.storage, study) for study in ("spring", "summer")]
+    runs = [compare.find_run(rivals_ring.server, study) for study in ("spring", "summer")]
     page = Page()
     page.feed(compare_page.comparison_page(runs, []))
     assert page.tags.count("img") == 1

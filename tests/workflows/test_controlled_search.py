@@ -65,7 +65,7 @@ def test_repeats_and_the_final_training_pause(tracks: Dataset, ray_cluster: None
         return tune.run(
             ledger,
             tracks,
-            storage,
+            Server(storage),
             resources=Resources(1, 0),
             promote=False,
             display=TextDisplay(),

@@ -62,7 +62,9 @@ def searched(
     text = io.StringIO()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAYGENRE_CACHE", str(cache))
-        outcome = tune.run(ledger, songs, storage, resources=Resources(1, 0), promote=True, display=TextDisplay(text))
+        outcome = tune.run(
+            ledger, songs, Server(storage), resources=Resources(1, 0), promote=True, display=TextDisplay(text)
+        )
     return FinishedSearch(storage, ledger, songs, outcome, text.getvalue())
 
 
@@ -101,7 +103,7 @@ def picture_classifier(searched: FinishedSearch) -> Classifier:
 def test_the_search_trains_heads_and_registers_the_best(searched: FinishedSearch, cache: Cache) -> None:
     assert [trial.state for trial in searched.ledger.trials] == [TrialState.COMPLETE] * 2
     assert "features" in searched.printed
-    fetched = versions.fetch(searched.storage)
+    fetched = versions.fetch(searched.server)
     classifier = fetched.classifier
     assert classifier.input.recipe == "musicnn-1"
     assert classifier.input.weights_sha256 == store.read_about(cache / "pretrained" / store.MODEL).sha256
@@ -109,7 +111,7 @@ def test_the_search_trains_heads_and_registers_the_best(searched: FinishedSearch
     assert fetched.facts.test_accuracy == searched.outcome.evaluation.accuracy
     assert classifier.origin["setting"]["network"] == "head"
     assert (searched.outcome.parameters, searched.outcome.evaluation.tracks) == (66 * 8 + 2 * 66 + 8 + 8 * 3 + 3, 6)
-    client = Server(searched.storage).client
+    client = searched.server.client
     for trial in searched.ledger.trials:
         history = client.get_metric_history(searched.ledger.trial_run(trial.number) or "", "validation_loss")
         assert {metric.step: metric.value for metric in history} == trial.intermediate_values
@@ -121,7 +123,7 @@ def test_a_finished_search_is_resumed_only_with_the_weights(
     def resume() -> tune.Outcome:
         resources, display = Resources(1, 0), TextDisplay()
         ledger, dataset, storage = searched.ledger, searched.dataset, searched.storage
-        return tune.run(ledger, dataset, storage, resources=resources, promote=None, display=display)
+        return tune.run(ledger, dataset, Server(storage), resources=resources, promote=None, display=display)
 
     with pytest.raises(PretrainedError, match=r"MSD_musicnn is not installed in .*; run `raygenre pretrained install`"):
         resume()
@@ -136,7 +138,7 @@ def test_a_run_on_features_is_replayed(
     searched: FinishedSearch, cache: Cache, role: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAYGENRE_CACHE", str(cache))
-    server = Server(searched.storage)
+    server = searched.server
     [run, *_] = server.client.search_runs([server.experiment_id], f"tags.role = '{role}'")
     record = read_record(server, run.info.run_id)
     rows, differences = replay(record, searched.dataset, on_start=lambda differences: None)
@@ -162,14 +164,14 @@ def test_the_champion_is_evaluated_without_the_installed_weights(searched: Finis
 def test_it_is_compared_with_a_network_on_spectrograms(searched: FinishedSearch, tracks: Dataset) -> None:
     picture = picture_classifier(searched)
     version = register(searched.storage, picture, searched.dataset)
-    champion, other = (versions.fetch(searched.storage, f"models:/raygenre/{number}") for number in (1, version))
+    champion, other = (versions.fetch(searched.server, f"models:/raygenre/{number}") for number in (1, version))
     for candidate, incumbent in ((champion, other), (other, champion)):
         test = compare_pair(candidate.classifier, incumbent.classifier, searched.dataset)
         assert test.tracks == len(searched.ledger.split.test)
     assert test.both + test.only_candidate == 2  # the spectrogram network is right on the first genre
     assert test.both + test.only_incumbent == round(6 * searched.outcome.evaluation.accuracy)
     decision = promotion.promote_if_better(
-        searched.storage, version, other.classifier, other.facts, data=lambda: searched.dataset
+        searched.server, version, other.classifier, other.facts, data=lambda: searched.dataset
     )
     assert decision.comparison == test
     assert not decision.promote
@@ -187,7 +189,7 @@ def test_songs_are_predicted_with_table_plot_and_cache(searched: FinishedSearch,
     table, plot = tmp_path / "genres.csv", tmp_path / "song.png"
     command(searched, "predict", song, "-o", table, "--plot", plot)
     assert plot.read_bytes().startswith(b"\x89PNG")
-    classifier = versions.fetch(searched.storage).classifier
+    classifier = versions.fetch(searched.server).classifier
     prediction = classifier.predict(classifier.input.read(song))
     assert f",{prediction.genre}," in table.read_text()
     [record] = map(json.loads, command(searched, "predict", song, "--json").stdout.splitlines())
@@ -219,7 +221,7 @@ def test_mlflow_users_load_the_model_with_its_example(searched: FinishedSearch) 
     assert len(model.predict(model.input_example)) == 1  # audio, because a picture would be refused
     song = searched.dataset.files[0][0]
     table = model.predict(pd.DataFrame({"file": [song.read_bytes()]}))
-    classifier = versions.fetch(searched.storage).classifier
+    classifier = versions.fetch(searched.server).classifier
     expected = classifier.predict(classifier.input.read(song)).probabilities
     assert table[list(GENRES)].iloc[0].to_dict() == pytest.approx(expected, abs=1e-6)
 
@@ -238,7 +240,7 @@ def test_the_pyfunc_loads_in_another_process(searched: FinishedSearch, tmp_path:
     finished = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert finished.returncode == 0, finished.stderr
     genre, confidence, code = finished.stdout.split()
-    classifier = versions.fetch(searched.storage).classifier
+    classifier = versions.fetch(searched.server).classifier
     prediction = classifier.predict(classifier.input.read(song))
     assert genre == prediction.genre
     assert float(confidence) == pytest.approx(prediction.confidence, abs=1e-5)

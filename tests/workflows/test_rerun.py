@@ -31,14 +31,14 @@ from tests.helpers.storages import empty_storage
 
 
 def run_ids(finished: FinishedSearch, role: str) -> list[str]:
-    server = Server(finished.storage)
+    server = finished.server
     runs = server.client.search_runs([server.experiment_id], f"tags.role = '{role}'")
     return [run.info.run_id for run in runs]
 
 
 @pytest.fixture
 def record(finished: FinishedSearch) -> RunRecord:
-    return read_record(Server(finished.storage), finished.ledger.trial_run(1) or "")
+    return read_record(finished.server, finished.ledger.trial_run(1) or "")
 
 
 def command(finished: FinishedSearch, *arguments: str) -> Result:
@@ -74,7 +74,7 @@ def test_replays_of_a_float32_search_have_the_same_curves(tracks: Dataset, ray_c
     space: dict[str, object] = {"precision": "float32", "width": 4}
     ledger = new_ledger(storage.studies.folder, tracks, trials=1, space=space)
     resources = Resources(1, 0, final_cpus=2)
-    tune.run(ledger, tracks, storage, resources=resources, promote=None, display=TextDisplay())
+    tune.run(ledger, tracks, Server(storage), resources=resources, promote=None, display=TextDisplay())
     for role, threads in (("trial", "1"), ("finalist", "1"), ("final", "2")):
         server = Server(storage)
         [run, *_] = server.client.search_runs([server.experiment_id], f"tags.role = '{role}'")

@@ -40,7 +40,7 @@ def parent_run(finished: FinishedSearch) -> str:
 
 
 def children(finished: FinishedSearch, parent: str, role: str) -> list[Run]:
-    server = Server(finished.storage)
+    server = finished.server
     runs = server.client.search_runs(
         [server.experiment_id], f"tags.`mlflow.parentRunId` = '{parent}' and tags.role = '{role}'"
     )
@@ -64,7 +64,7 @@ def test_params_of_a_trial_run_are_the_searched_values(finished: FinishedSearch)
 
 
 def test_the_classifier_lists_its_training_and_test_tracks(finished: FinishedSearch) -> None:
-    seen = versions.fetch(finished.storage).classifier.seen
+    seen = versions.fetch(finished.server).classifier.seen
     assert seen is not None
     assert (set(seen.train), set(seen.test)) == (set(finished.ledger.split.train), set(finished.ledger.split.test))
     unseen = seen.unseen(finished.dataset.tracks, finished.dataset.levels)
@@ -79,13 +79,13 @@ def test_the_winners_repeats_calibrate_the_classifier(finished: FinishedSearch) 
     logits, labels = (torch.cat(parts) for parts in zip(*held_out, strict=True))
     # The two folds partition the training tracks, and each of the two repeats validates on both folds.
     assert len(labels) == 2 * len(finished.ledger.split.train)
-    classifier = versions.fetch(finished.storage).classifier
+    classifier = versions.fetch(finished.server).classifier
     assert classifier.calibration == calibrate(logits, labels)
     assert classifier.origin["calibrated_on"] == len(labels)
 
 
 def test_mlflow_and_optuna_hold_the_same_losses(finished: FinishedSearch) -> None:
-    server = Server(finished.storage)
+    server = finished.server
     for trial in finished.ledger.trials:
         run_id = finished.ledger.trial_run(trial.number) or ""
         history = server.client.get_metric_history(run_id, "validation_loss")
@@ -112,7 +112,7 @@ def test_finalists_are_trained_on_new_seeds_in_nested_runs(finished: FinishedSea
 
 def test_runs_of_repeats_last_as_long_as_their_training(finished: FinishedSearch) -> None:
     [group] = children(finished, parent_run(finished), "finalists")
-    client = Server(finished.storage).client
+    client = finished.server.client
     for run in children(finished, group.info.run_id, "finalist"):
         seconds = sum(metric.value for metric in client.get_metric_history(run.info.run_id, "seconds"))
         assert run.info.end_time - run.info.start_time >= 1000 * seconds - 2  # times are in whole ms
@@ -137,7 +137,7 @@ def test_the_optimism_of_the_best_trial_is_logged_and_shown(finished: FinishedSe
         f"loss {best.loss:.3f} ± {best.spread:.3f} on new seeds, {best.search_loss:.3f} in the search"
         in finished.printed
     )
-    client = Server(finished.storage).client
+    client = finished.server.client
     assert float(client.get_run(parent_run(finished)).data.tags["optimism"]) == best.optimism
     table = pd.read_csv(client.download_artifacts(parent_run(finished), "finalists.csv"))
     assert table["trial"].tolist() == [best.number]
@@ -145,7 +145,7 @@ def test_the_optimism_of_the_best_trial_is_logged_and_shown(finished: FinishedSe
 
 
 def test_the_parent_run_has_the_data_and_the_split(finished: FinishedSearch) -> None:
-    server = Server(finished.storage)
+    server = finished.server
     parent = server.client.get_run(parent_run(finished))
     assert parent.info.status == "FINISHED"
     assert parent.data.tags["role"] == "search"
@@ -159,7 +159,7 @@ def test_the_final_run_holds_the_evaluation(finished: FinishedSearch) -> None:
     assert final.info.status == "FINISHED"
     assert final.data.metrics["test_accuracy"] == finished.outcome.evaluation.accuracy
     assert int(final.data.tags["parameters"]) > 8_000
-    server = Server(finished.storage)
+    server = finished.server
     assert {"confusion.png", "confusion.csv"} <= {file.path for file in server.client.list_artifacts(final.info.run_id)}
 
 
@@ -170,7 +170,7 @@ def test_three_synthetic_genres_are_learned(finished: FinishedSearch) -> None:
 
 def test_the_first_model_becomes_champion(finished: FinishedSearch) -> None:
     assert finished.outcome.champion.promote
-    current = champion.find(finished.storage)
+    current = champion.find(finished.server)
     assert current is not None
     version, evidence = current
     assert evidence is not None
@@ -182,7 +182,7 @@ def test_the_first_model_becomes_champion(finished: FinishedSearch) -> None:
 
 
 def test_the_parent_run_has_the_reason_of_the_promotion(finished: FinishedSearch) -> None:
-    parent = Server(finished.storage).client.get_run(parent_run(finished))
+    parent = finished.server.client.get_run(parent_run(finished))
     assert parent.data.tags["promoted"] == "true"
     assert parent.data.tags["promotion_reason"] == finished.outcome.champion.reason
     assert parent.data.tags["model_version"] == str(finished.outcome.version)
@@ -195,7 +195,7 @@ def test_mlflow_users_load_the_champion_without_pickle(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", finished.storage.tracking_uri)
     model = mlflow.pyfunc.load_model("models:/raygenre@champion")
     table = model.predict(pd.DataFrame({"file": [write_png(finished.dataset.levels[0])]}))
-    own = versions.fetch(finished.storage).classifier.probabilities(finished.dataset.levels[:1])[0]
+    own = versions.fetch(finished.server).classifier.probabilities(finished.dataset.levels[:1])[0]
     assert table[list(finished.dataset.genres)].to_numpy()[0] == pytest.approx(own, abs=1e-6)
     assert model.metadata.signature.inputs.input_names() == ["file"]
     assert model.metadata.signature.outputs.input_names() == [
@@ -211,7 +211,7 @@ def test_resuming_a_finished_study_changes_nothing(finished: FinishedSearch) -> 
     again = tune.run(
         finished.ledger,
         finished.dataset,
-        finished.storage,
+        finished.server,
         resources=Resources(1, 0),
         promote=None,
         display=TextDisplay(),
@@ -222,7 +222,7 @@ def test_resuming_a_finished_study_changes_nothing(finished: FinishedSearch) -> 
     assert after["time_used"] >= before["time_used"]  # rounded to 0.1 s
     assert after | {"time_used": before["time_used"]} == before
     assert len(children(finished, parent_run(finished), "trial")) == 3
-    server = Server(finished.storage)
+    server = finished.server
     assert {run.info.status for run in server.client.search_runs([server.experiment_id])} == {"FINISHED"}
 
 
@@ -239,13 +239,13 @@ def test_a_pending_promotion_does_not_fail_the_search(
         tune.run(
             finished.ledger,
             finished.dataset,
-            finished.storage,
+            finished.server,
             resources=Resources(1, 0),
             promote=None,
             display=TextDisplay(),
         )
     assert caught.value.version == finished.outcome.version
-    server = Server(finished.storage)
+    server = finished.server
     assert {run.info.status for run in server.client.search_runs([server.experiment_id])} == {"FINISHED"}
 
 
@@ -260,12 +260,12 @@ def test_more_trials_can_bring_another_winner(tracks: Dataset, ray_cluster: None
     for trials in (1, 4):
         ledger.extend(trials)
         outcomes.append(
-            tune.run(ledger, tracks, storage, resources=Resources(1, 0), promote=None, display=TextDisplay())
+            tune.run(ledger, tracks, Server(storage), resources=Resources(1, 0), promote=None, display=TextDisplay())
         )
     first, second = outcomes
     assert first.candidate.winner.number == 0
     assert second.candidate.winner.number == ledger.top(1)[0].number > 0
-    fetched = versions.fetch(storage, f"models:/raygenre/{second.version}")
+    fetched = versions.fetch(Server(storage), f"models:/raygenre/{second.version}")
     assert ledger.top(1)[0].params.items() <= fetched.classifier.origin["setting"].items()
     assert second.version == first.version + 1
     assert "it is no better than chance" in first.champion.reason
@@ -287,7 +287,7 @@ def test_a_search_without_a_complete_trial_ends(tracks: Dataset, ray_cluster: No
         ledger.finish(number, failure=failure)
     reason = r"no trial of the study study completed: KeyError: 'x' \(2\); out of memory"
     with pytest.raises(SearchFailedError, match=reason) as error:
-        tune.run(ledger, tracks, storage, resources=Resources(1, 0), promote=None, display=TextDisplay(text))
+        tune.run(ledger, tracks, Server(storage), resources=Resources(1, 0), promote=None, display=TextDisplay(text))
     assert "settings" not in text.getvalue()  # no repeats were started
     client = Server(storage).client
     run = client.get_run(ledger.study.user_attrs[RUN])
@@ -302,11 +302,11 @@ def test_the_next_driver_ends_runs_of_a_killed_driver(tracks: Dataset, tmp_path:
     """For example, a final training run is obsolete if further trials led to a different winner."""
     storage = empty_storage(tmp_path)
     ledger = new_ledger(storage.studies.folder, tracks)
-    killed = Tracker(storage, ledger.folder, ledger.id)
+    killed = Tracker(Server(storage), ledger.folder, ledger.id)
     killed.start("final-0001-9", "final", parent=killed.start(ledger.name, "search"))
     assert killed.flush(60)
     killed.close()
-    with tracking_session(ledger, storage, TextDisplay()) as tracker:
+    with tracking_session(ledger, Server(storage), TextDisplay()) as tracker:
         tracker.end(tracker.start(ledger.name, "search"), "FINISHED")
     server = Server(storage)
     statuses = {run.info.run_name: run.info.status for run in server.client.search_runs([server.experiment_id])}
@@ -327,7 +327,7 @@ def test_nothing_from_trial_to_endpoint_is_pickled(finished: FinishedSearch) -> 
 
 
 def test_the_facts_say_what_guessing_would_reach(finished: FinishedSearch) -> None:
-    current = champion.find(finished.storage)
+    current = champion.find(finished.server)
     assert current is not None
     assert current.facts is not None
     assert current.facts.test_guessing == current.facts.validation_guessing == pytest.approx(1 / 3)

@@ -95,7 +95,9 @@ def test_a_search_with_three_objectives_ends_with_a_front(tracks: Dataset, ray_c
         top_k=2,
     )
     text = io.StringIO()
-    outcome = tune.run(ledger, tracks, storage, resources=Resources(1, 0), promote=None, display=TextDisplay(text))
+    outcome = tune.run(
+        ledger, tracks, Server(storage), resources=Resources(1, 0), promote=None, display=TextDisplay(text)
+    )
     assert [trial.state for trial in ledger.trials] == [TrialState.COMPLETE] * 4
     for trial in ledger.trials:
         assert trial.values[1] == parameter_count(build(ledger.setting(trial.number).model(3)))

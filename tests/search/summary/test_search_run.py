@@ -36,7 +36,7 @@ from tests.helpers.trials import epoch_report
 
 @pytest.fixture(scope="module")
 def server(finished: FinishedSearch) -> Server:
-    return Server(finished.storage)
+    return finished.server
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +202,7 @@ def test_trial_runs_have_the_location_of_their_state(finished: FinishedSearch, s
 def test_a_trial_run_ends_like_its_trial(tracks: Dataset, tmp_path: Path) -> None:
     """The trials, in order: complete, best, stopped, failed, and still running when the search is interrupted."""
     ledger = new_ledger(tmp_path / "studies", tracks, trials=5)
-    tracker = Tracker(empty_storage(tmp_path), ledger.folder, ledger.id)
+    tracker = Tracker(Server(empty_storage(tmp_path)), ledger.folder, ledger.id)
     recorder = TrialRecorder(ledger, tracker, tracker.start("search", "search"))
     draw = sampler("random", seed=0, trials=9)
     ends = [("FINISHED", "complete"), ("FINISHED", "complete"), ("FINISHED", "pruned"), ("FAILED", "fail")]
@@ -243,7 +243,7 @@ def test_a_trial_run_ends_like_its_trial(tracks: Dataset, tmp_path: Path) -> Non
 
 def test_a_worker_that_dies_before_training_fails_its_trial(tracks: Dataset, tmp_path: Path) -> None:
     ledger = new_ledger(tmp_path / "studies", tracks, trials=1)
-    tracker = Tracker(empty_storage(tmp_path), ledger.folder, ledger.id)
+    tracker = Tracker(Server(empty_storage(tmp_path)), ledger.folder, ledger.id)
     search = tracker.start("search", "search")
     recorder = TrialRecorder(ledger, tracker, search)
     frozen = ledger.start_trial(sampler("random", seed=0, trials=9), ledger.config.distributions)

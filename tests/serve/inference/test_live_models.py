@@ -13,6 +13,7 @@ from raygenre.model.classifier import WEIGHTS
 from raygenre.model.input_drift import MIN_SONGS
 from raygenre.registry import champion, versions
 from raygenre.registry.versions import Fetched, RegistryError, RegistryUnreachableError
+from raygenre.tracking.server import Server
 from serve.inference.live_models import DRIFT_EVERY, LiveModels
 from serve.monitoring.metrics import Metrics
 from serve.settings import Settings
@@ -41,11 +42,11 @@ def fails(times: int, error: Exception, of: str = "") -> tuple[Callable[..., Fet
     asked: list[str] = []
     fetch = versions.fetch
 
-    def failing(storage: object, uri: str, **options: object) -> Fetched:
+    def failing(server: object, uri: str, **options: object) -> Fetched:
         asked.append(uri)
         if uri.startswith(of) and sum(called.startswith(of) for called in asked) <= times:
             raise error
-        return fetch(storage, uri, **options)  # type: ignore[arg-type]
+        return fetch(server, uri, **options)  # type: ignore[arg-type]
 
     return failing, asked
 
@@ -60,13 +61,13 @@ def test_a_damaged_champion_is_replaced_by_the_former_one(tmp_path: Path) -> Non
     register(storage, favourite=1)
     register(storage, favourite=2)
     break_last(tmp_path)
-    models = LiveModels(storage, Settings(), Metrics())
+    models = LiveModels(Server(storage), Settings(), Metrics())
     assert models.champion.fetched.name == "raygenre/2"
     assert "cannot be loaded" in models.errors["model"]
-    champion.rollback(storage)
-    assert LiveModels(storage, Settings(), Metrics()).errors == {}
+    champion.rollback(Server(storage))
+    assert LiveModels(Server(storage), Settings(), Metrics()).errors == {}
     with pytest.raises(RegistryError, match="raygenre/3"):
-        LiveModels(storage, Settings(model_uri="models:/raygenre/3"), Metrics())
+        LiveModels(Server(storage), Settings(model_uri="models:/raygenre/3"), Metrics())
 
 
 def test_a_champion_with_reversed_genres_is_refused(tmp_path: Path) -> None:
@@ -75,7 +76,7 @@ def test_a_champion_with_reversed_genres_is_refused(tmp_path: Path) -> None:
     changed = json.loads(about.read_text())
     about.write_text(json.dumps(changed | {"genres": changed["genres"][::-1]}))
     with pytest.raises(RegistryError, match=r"cannot be loaded: .*genres.* are not those that were saved"):
-        LiveModels(storage, Settings(), cast(Metrics, FakeMetrics()))
+        LiveModels(Server(storage), Settings(), cast(Metrics, FakeMetrics()))
 
 
 @pytest.mark.usefixtures("ray_cluster")
@@ -83,12 +84,12 @@ def test_a_replica_without_any_intact_model_does_not_start(tmp_path: Path) -> No
     storage = new_storage(tmp_path)
     break_last(tmp_path)
     with pytest.raises(RegistryError, match="cannot be loaded"):
-        LiveModels(storage, Settings(), Metrics())
+        LiveModels(Server(storage), Settings(), Metrics())
 
 
 def test_a_model_of_synthetic_sounds_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     storage = new_storage(tmp_path)
-    models = LiveModels(storage, Settings(), cast(Metrics, FakeMetrics()))
+    models = LiveModels(Server(storage), Settings(), cast(Metrics, FakeMetrics()))
     register(storage, favourite=1)
     models._refresh("model", versions.CHAMPION_URI)
     logged = [record for record in caplog.records if record.getMessage() == "model not for real songs"]
@@ -108,7 +109,7 @@ def test_an_unexpected_store_error_falls_back_to_the_former_one(
     monkeypatch.setattr(versions, "fetch", failing)
     fetch_2, _ = fails(1, KeyError("Contents"), of="models:/raygenre/2")
     monkeypatch.setattr(versions, "fetch", lambda *a, **k: (fetch_2 if a[1].endswith("/2") else failing)(*a, **k))
-    models = LiveModels(storage, Settings(), cast(Metrics, FakeMetrics()))
+    models = LiveModels(Server(storage), Settings(), cast(Metrics, FakeMetrics()))
     assert models.champion.fetched.name == "raygenre/1"
     assert "Contents" in models.errors["model"]
     assert asked == ["models:/raygenre@champion", "models:/raygenre/1"]
@@ -126,7 +127,7 @@ def test_outages_are_retried_at_once_and_bad_files_are_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, tries: int
 ) -> None:
     storage = new_storage(tmp_path)
-    models = LiveModels(storage, Settings(), cast(Metrics, FakeMetrics()))
+    models = LiveModels(Server(storage), Settings(), cast(Metrics, FakeMetrics()))
     register(storage, favourite=1)
     failing, asked = fails(2, error)
     monkeypatch.setattr(versions, "fetch", failing)
@@ -142,7 +143,7 @@ def test_outages_are_retried_at_once_and_bad_files_are_not(
 
 def test_the_reason_for_a_rejection_returns_after_an_outage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     storage = new_storage(tmp_path)
-    models = LiveModels(storage, Settings(), cast(Metrics, FakeMetrics()))
+    models = LiveModels(Server(storage), Settings(), cast(Metrics, FakeMetrics()))
     register(storage, favourite=1)
     break_last(tmp_path)
     models._refresh("model", versions.CHAMPION_URI)
@@ -162,7 +163,7 @@ def test_the_reason_for_a_rejection_returns_after_an_outage(tmp_path: Path, monk
 def test_input_drift_is_kept_per_version(tmp_path: Path) -> None:
     storage = new_storage(tmp_path)
     metrics = FakeMetrics()
-    models = LiveModels(storage, Settings(), cast(Metrics, metrics))
+    models = LiveModels(Server(storage), Settings(), cast(Metrics, metrics))
     old, song = models.champion, Song(np.full((1, 128, 333), 200, dtype=np.uint8), ((0.0, 30.0),), (0,))
     for _ in range(MIN_SONGS + DRIFT_EVERY):
         models.record_input(old, song)
