@@ -4,9 +4,9 @@ Run, from the project's folder:
     make serve                               # or: raygenre serve
     curl --data-binary @song.mp3 localhost:8000/v1/predict
 
-It serves the registry's champion, or the model in `RAYGENRE_MODEL_URI`. As for all commands, the storage and the
-tracking server come from `RAYGENRE_STORAGE` and `MLFLOW_TRACKING_URI`, and default to ./results. The settings are
-in `serve/settings.py`; those that set limits are in `serve/admission/limits.py`.
+It serves the registry's champion, or the model in `RAYGENRE_MODEL_URI`. As with all commands, `RAYGENRE_STORAGE`
+and `MLFLOW_TRACKING_URI` set the storage and the tracking server, which default to ./results. The settings are defined
+in `serve/settings.py`, and those that set limits in `serve/admission/limits.py`.
 """
 
 import asyncio

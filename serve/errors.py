@@ -46,7 +46,8 @@ def problem(
     """Return a response with problem details.
 
     Args:
-        path: path of the request; clients of the Open Inference Protocol (below `/v2`) read the member `error`.
+        path: path of the request; below `/v2`, the response also has the member `error`, which clients of the Open
+            Inference Protocol read.
     """
     title = HTTPStatus(status).phrase
     body = Problem(title=title, status=status, detail=detail, request_id=request_id, errors=errors)

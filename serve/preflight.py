@@ -37,7 +37,10 @@ def read_settings(**overrides: str | None) -> Settings:
 
 
 def check(settings: Settings, host: str, port: int) -> bool:
-    """Check that the endpoint can be started: keys, port and model. Return the result of `check_model`.
+    """Check that the keys, the port and the model allow the endpoint to be started.
+
+    Returns:
+        The result of `check_model`.
 
     Raises:
         ApiKeyError: the keys are unusable, or other machines could use the endpoint without a key.

@@ -18,7 +18,7 @@ _Rows = NDArray[np.float32]
 
 
 class Reading:
-    """A file that is read as one kind of input. The work starts at once, in a separate task.
+    """A file that is read as one kind of input, in a separate task that starts immediately.
 
     Args:
         models: models with this kind of input, the preferred one first.

@@ -25,7 +25,9 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def run(settings: Settings, host: str, port: int, *, on_ready: Callable[[], None]) -> None:
-    """Serve until SIGINT or SIGTERM is received, then end every process that was started. Call this in the main thread.
+    """Serve until SIGINT or SIGTERM is received, then end every process that was started.
+
+    This function must be called in the main thread.
 
     Args:
         on_ready: called once the endpoint accepts requests.

@@ -174,7 +174,7 @@ class Service:
     async def _compare(
         self, champion: LiveModel, challenger: LiveModel, song: Song, other: Song
     ) -> tuple[LiveModel, Prediction]:
-        """Run both models at once; return the challenger's prediction, or the champion's if the challenger fails.
+        """Run both models in parallel; return the challenger's prediction unless that model fails.
 
         Args:
             song: the champion's input.
@@ -191,7 +191,7 @@ class Service:
         first: Prediction | BaseException,
         second: Prediction | BaseException,
     ) -> tuple[LiveModel, Prediction]:
-        """Return the model that answers and its prediction; record whether the models agree.
+        """Return the model whose prediction is used, and that prediction; record whether both agree.
 
         Args:
             first: the challenger's prediction, or its error.

@@ -113,7 +113,11 @@ class Stream:
             await asyncio.gather(*(reading.close() for reading in readings))
 
     async def _whole(self, champion: LiveModel, challenger: LiveModel | None, readings: list[Reading]) -> Answer:
-        """Wait for the rest of the work, and return the whole answer. The last reading includes the champion."""
+        """Wait for the rest of the work, and return the whole answer.
+
+        Args:
+            readings: the file's readings; the last one includes the champion.
+        """
         first, last = readings[0], readings[-1]
         song = await last.song
         if challenger is None or await first.is_refused():  # only the champion can use the file

@@ -80,7 +80,7 @@ def _problems(resources: list[Resource], crds: schemas.Schemas | None) -> Iterat
     shape = list(schemas.problems(resources, crds))
     yield from shape
     if shape:
-        return  # the other checks rely on the schemas
+        return  # the other checks require valid objects
     unlabelled = list(labels.problems(resources))
     yield from unlabelled
     for check in CHECKS:

@@ -35,7 +35,7 @@ def problems(resources: list[Resource]) -> Iterator[str]:
 
 
 def _once(claim: Resource, resources: list[Resource]) -> Iterator[str]:
-    """Yield a single-node claim that several pods mount at the same time. Jobs end early and do not count."""
+    """Yield a single-node claim that several pods mount at once, ignoring jobs, which end early."""
     users = [pod for pod in pods(resources) if claim["metadata"]["name"] in _mounted(pod)]
     counts = {
         pod.where: sums.count(pod, upgrading=True) for pod in users if pod.owner["kind"] not in ("Job", "CronJob")

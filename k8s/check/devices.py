@@ -1,7 +1,8 @@
 """Checks that GPU pods run on nodes with GPUs and can use them, and that trials and replicas fit on their workers.
 
-The operator passes the number of a node's CPUs and GPUs to Ray: the container's CPU limit (or its CPU request if it has
-no limit), rounded up, and its resources whose names end in `gpu`, unless rayStartParams sets these numbers.
+Unless rayStartParams sets a node's numbers of CPUs and GPUs, the operator derives them from the container and passes
+them to Ray: the CPU limit (or the CPU request if there is no limit), rounded up, and the sum of the resources whose
+names end in `gpu`.
 """
 
 import re

@@ -13,7 +13,7 @@ from k8s.check.pods import HEAD, Pod, pods
 from k8s.check.rendering import Resource
 
 IMAGE = PurePosixPath("/app")
-"""The image's folder that contains the project; a custom image may have data in it."""
+"""The project's folder in the image; a custom image may contain data there."""
 
 _STUDIES, _DATA, _KEYS = "RAYGENRE_STORAGE", "RAYGENRE_DATA", "RAYGENRE_API_KEYS_FILE"
 _SERVER = ("BACKEND", "AUTH_BACKEND", "ARTIFACTS")  # MLflow's databases and artifacts

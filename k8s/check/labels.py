@@ -1,7 +1,6 @@
 """Checks the labels by which policies, services and budgets select pods.
 
-If a label is misspelt, every check of objects that select the pod would report the consequences, so those checks are
-skipped.
+If a label is misspelt, the checks that rely on pod labels are skipped, because they would only report the consequences.
 """
 
 from collections.abc import Iterator

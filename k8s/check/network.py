@@ -47,7 +47,7 @@ def problems(resources: list[Resource]) -> Iterator[str]:
     idle = [line for policy in policies for line in _idle(policy, found)]
     yield from idle
     if any(line.endswith(UNMATCHED) for line in idle):
-        return  # reporting the traffic that a wrong selector blocks would only repeat the problem
+        return  # the traffic that a wrong selector blocks is only a consequence of the reported problem
     needed = ((source, target, Door(port)) for source, target, port in _needed(resources, found))
     blocked = [
         (source.where, target.where, str(door), direction.lower())
@@ -62,7 +62,9 @@ def problems(resources: list[Resource]) -> Iterator[str]:
 
 
 def _together(blocked: list[tuple[str, str, str, str]]) -> Iterator[str]:
-    """Yield a line for each blocked combination of ports, target and direction, with all pods that are affected.
+    """Yield a line for each blocked combination of ports, target and direction.
+
+    Each line covers all affected pods.
 
     Args:
         blocked: source, target, port, and the direction that is not allowed.
@@ -147,7 +149,10 @@ def _open(policies: list[Resource], pod: Pod, found: list[Pod]) -> Iterator[str]
 
 
 def _cilium(policies: list[Resource], found: list[Pod]) -> Iterator[str]:
-    """Yield autoscaling heads that Cilium's policies block from the API server, and policies that match no pod."""
+    """Yield autoscaling heads that Cilium's policies prevent from reaching the API server.
+
+    Cilium policies that match no pod are reported, too.
+    """
     for policy in policies:
         if not any(selects(policy["spec"]["endpointSelector"], pod.labels) for pod in found):
             yield f"{name(policy)}: its endpointSelector matches no pod"
@@ -159,7 +164,7 @@ def _cilium(policies: list[Resource], found: list[Pod]) -> Iterator[str]:
 
 
 def _kin(one: Pod, other: Pod) -> bool:
-    """Return whether both pods belong to searches. Searches share a policy; tokens separate them."""
+    """Return whether both pods belong to searches, which share a policy but not their tokens."""
     return {one.owner["kind"], other.owner["kind"]} == {"RayJob"}
 
 

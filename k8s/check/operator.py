@@ -10,8 +10,8 @@ from k8s.check.pods import clusters
 from k8s.check.rendering import Resource, name
 from k8s.check.sources import at
 
-LONGEST_NAME = 47  # characters; the operator appends to the name
-TOKENS_SINCE = (2, 52)  # Ray version
+LONGEST_NAME = 47  # characters, because the operator appends suffixes
+TOKENS_SINCE = (2, 52)  # first Ray version that supports tokens
 _LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _ORDER = ("DeleteWorkers", "DeleteCluster", "DeleteSelf")
 _TAKEN = (
@@ -131,7 +131,10 @@ def _job(spec: dict[str, Any], cluster: dict[str, Any]) -> Iterator[str]:
 
 
 def _deadlines(resource: Resource) -> Iterator[str]:
-    """Yield a deadline that can end a search while it still waits for nodes; both periods start at the same time."""
+    """Yield a deadline that can end a search while it still waits for nodes.
+
+    Both deadlines start at the same time.
+    """
     spec = resource["spec"]
     whole, waiting = spec.get("activeDeadlineSeconds"), spec.get("preRunningDeadlineSeconds")
     if whole and waiting and whole <= waiting:

@@ -1,7 +1,7 @@
 """Checks that quotas, limits and queues have room for all pods, and allow no extra services.
 
 A LoadBalancer service counts as one load balancer plus one node port for each of its ports. Istio's service has two
-ports, because Istio adds one to the Gateway's.
+ports, because Istio adds one to the Gateway's own port.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from k8s.check.rendering import Resource, name
 from k8s.check.sources import at
 
 SERVICE = {"services.loadbalancers": 1, "services.nodeports": 2}
-"""The amounts that one Gateway's service uses."""
+"""The part of the quota that one Gateway's service uses."""
 
 _ALIASES = {"cpu": "requests.cpu", "memory": "requests.memory", "count/pods": "pods"}
 _GIB = 2**30

@@ -102,7 +102,7 @@ def named(pod: Pod) -> Iterator[Reference]:
         yield Reference("PriorityClass", spec["priorityClassName"], "", pod.owner, pod.path("priorityClassName"))
     for kind in ("initContainers", "containers"):
         for number, container in enumerate(spec.get(kind, [])):
-            if container["name"] != WAITING:  # it inherits the worker's environment
+            if container["name"] != WAITING:  # this container inherits the worker's environment
                 yield from _taken(pod, container, f"{kind}[{number}]")
     for number, volume in enumerate(spec.get("volumes", [])):
         for part in [volume, *(volume.get("projected") or {}).get("sources", [])]:

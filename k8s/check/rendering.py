@@ -26,7 +26,7 @@ COMBINATIONS: dict[str, tuple[Sequence[str], Sequence[str]]] = {
     "gpu": (("cilium", "monitoring"), ("bucket", "kueue")),
     "prod": (("gateway", "jobs", "monitoring", "studies"), ("bucket", "kueue")),
 }
-"""For each overlay, the components to check it with, and those to check its search with."""
+"""For each overlay, the components with which it is checked, and those with which its search is checked."""
 
 SEARCH_COMPONENTS = ("bucket", "kueue")
 """The components that patch a search; the others are for overlays."""
@@ -122,7 +122,9 @@ def part(overlay: str, called: str, components: Sequence[str] = ()) -> list[Reso
 
 
 def check_listed(folder: Path) -> None:
-    """Check what a kustomization lists; kustomize silently ignores a component in the wrong place.
+    """Check the resources and components that a kustomization lists.
+
+    kustomize silently ignores a component in the wrong place.
 
     Raises:
         RenderingError: a path does not exist, or a component is listed in the wrong place.
@@ -154,7 +156,10 @@ def listed(folder: Path) -> set[str]:
 
 
 def namespace(folder: Path) -> str:
-    """Return the namespace set by a kustomization or, if it sets none, by the first one under it; empty if none."""
+    """Return the namespace that a kustomization sets; empty if none is set.
+
+    If it sets none, the first kustomization under it that sets one determines the namespace.
+    """
     given = _kustomization(folder)
     found = str(given.get("namespace", ""))
     for base in given.get("resources", []):

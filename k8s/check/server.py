@@ -22,7 +22,7 @@ LONGEST = 600
 
 _COMMAND = re.compile(r"^kubectl apply( --\S+)*: ")
 _VALUE = re.compile(r" Invalid value: (?:(?! Invalid value: ).)*?: field is immutable")
-_STRUCT = re.compile(r" &?\w+\.\w+\{.*")  # the diff of two Go structs, which ends the message
+_STRUCT = re.compile(r" &?\w+\.\w+\{.*")  # a diff of two Go structs at the end of a message
 
 POD_SECURITY = "would violate PodSecurity"
 """Start of the warning for an object that is accepted but whose pods would be rejected."""
@@ -68,7 +68,8 @@ def answer(resources: list[Resource]) -> Answer:
         together = ""
     except RenderingError as error:
         together = f"the server rejects the objects together: {brief(str(error))}"
-    said = Answer()  # with many objects, kubectl's messages do not always name the object
+    # The objects are applied again one by one, because kubectl's messages do not always name the object.
+    said = Answer()
     for resource in tried:
         try:
             for warning in _apply([resource]):

@@ -32,7 +32,7 @@ _SURE = 0.85  # similarity above which an unknown name counts as a misspelling o
 def problems(resources: list[Resource]) -> Iterator[str]:
     """Yield unknown settings, and numbers of replicas that do not match the workers."""
     lines = [line for pod in pods(resources) for line in _unknown(pod, resources)]
-    yield from dict.fromkeys(lines)  # pods share settings
+    yield from dict.fromkeys(lines)  # without duplicates, because pods share settings
     for resource in (one for one in resources if one["kind"] == "RayService"):
         yield from _replicas(resource, resources)
 

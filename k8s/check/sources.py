@@ -76,7 +76,7 @@ def at(resource: dict[str, Any], field: str) -> str:
 
 
 def located(line: str, resources: list[dict[str, Any]]) -> str:
-    """Return a message that starts with an object's name, preceded by the object's files."""
+    """Prepend an object's files to a message that starts with the object's name."""
     for resource in resources:
         if re.match(rf"{re.escape(called(resource))}[:,]", line) and (found := files(resource)):
             return f"{', '.join(found)}: {line}"
@@ -94,7 +94,10 @@ def _listed(resource: dict[str, Any]) -> list[str]:
 
 
 def _patches(resource: dict[str, Any], kustomization: str) -> list[tuple[str, Any]]:
-    """Return a kustomization's patches for an object, each with its file; JSON patches are lists, others objects."""
+    """Return a kustomization's patches for an object, each with its file.
+
+    JSON patches are lists; other patches are objects.
+    """
     kind, name = resource["kind"], resource["metadata"]["name"]
     found = []
     for given in _read(kustomization).get("patches", []):

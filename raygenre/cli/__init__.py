@@ -1,7 +1,7 @@
 """The `raygenre` command: one module per command, each a thin layer over the library.
 
-Importing this package imports no heavy library, so that help, shell completion and errors about arguments take only a
-moment. Each command imports what it needs after it has checked its arguments (`raygenre.cli.checks`).
+Importing this package does not import any heavy library, so that help, shell completion and errors about arguments
+appear almost immediately. Each command imports what it needs after checking its arguments (`raygenre.cli.checks`).
 """
 
 from importlib.metadata import version as installed_version

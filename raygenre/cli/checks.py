@@ -33,7 +33,7 @@ def check_readable(path: Path | None, failure: str = "") -> None:
     """Check that a file or folder exists, if one was given.
 
     Args:
-        failure: the operation that needs it; by default, reading the file.
+        failure: start of the error message; by default, that the path cannot be read.
 
     Raises:
         FileAccessError: it does not exist.

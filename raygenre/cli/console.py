@@ -6,9 +6,9 @@ Exit codes of every command:
   evaluation was not logged, the replayed training run has a different learning curve, or `doctor` found a problem.
 - 2: an error that the user can fix, such as a wrong option, a missing file or an unreachable server; it is reported
   in one line on stderr.
-- 130: Ctrl-C, except for `dashboard`, `serve` and `ui`, which run until then and exit with 0.
+- 130: Ctrl-C, except for `dashboard`, `serve` and `ui`, which run until Ctrl-C is pressed and exit with 0.
 
-Any other exception is a bug and keeps its traceback.
+Any other exception is a bug, and its traceback is printed.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -73,7 +73,7 @@ def exit_on_errors() -> Iterator[None]:
 
 
 class MlflowRequestError(RaygenreError, RuntimeError):
-    """MLflow is unreachable or rejected a request; the message says why."""
+    """MLflow is unreachable or rejected a request; the message explains why."""
 
 
 class CommandGroup(TyperGroup):
@@ -119,7 +119,7 @@ def print_failures(failures: Sequence[tuple[str, str]], full_list: str = "") -> 
     """Print each failed file with the reason.
 
     Args:
-        full_list: where all failures are listed, such as a file; if given, only the first ones are printed.
+        full_list: where all failures are listed, such as a file name; if given, only the first ones are printed.
     """
     shown = failures[:MAX_FAILURES] if full_list else failures
     for name, reason in shown:

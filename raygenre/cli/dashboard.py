@@ -40,7 +40,7 @@ def dashboard(
     if not study_url and not _journals(storage, study):
         named = f" {study} in {storage.studies} that stores its trials in a file" if study else f" in {storage.studies}"
         fail(
-            f"there is no study{named}; choose another with --study, give its database with --study-url, or start one "
+            f"there is no study{named}; choose another with --study, pass its database with --study-url, or start one "
             "with `make tune`"
         )
     check_port(HOST, port)
@@ -101,7 +101,7 @@ def _open(storage: "Storage", study: str, study_url: str | None) -> "tuple[BaseS
 
 
 class _Server(ThreadingMixIn, WSGIServer):
-    """Handles each connection in a thread, because browsers open idle connections in advance."""
+    """Handles each connection in its own thread, because browsers open idle connections in advance."""
 
     daemon_threads = True
 

@@ -139,7 +139,7 @@ def _track_lists(duplicates: Path | None, artists: Path | None, faults: Path | N
 
 
 def _log(server: "Server", fetched: "Fetched", report: "EvaluationReport", page: str, options: dict[str, str]) -> str:
-    """Log to MLflow, and return the run id; empty if logging failed."""
+    """Log to MLflow, and return the run id, or "" if logging failed."""
     from raygenre.registry import evaluation_log
     from raygenre.tracking.server_errors import TrackingError, reason
 

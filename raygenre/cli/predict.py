@@ -208,7 +208,7 @@ def predict(
 
 
 def open_cache(classifier: "Classifier", folder: Path) -> "PredictionCache | None":
-    """Return the cache, or print why there is none."""
+    """Return the prediction cache, or print a warning if its folder cannot be used."""
     from raygenre.workflows.prediction_cache import PredictionCache
 
     try:

@@ -42,11 +42,11 @@ def predict_on_cluster(
     retry_failed: bool,
     verbose: bool,
 ) -> None:
-    """Predict songs on a cluster, and write Parquet files to a folder or URL, continuing from those that exist.
+    """Predict genres on a cluster and write Parquet files, skipping songs that are already done.
 
     Args:
         address: the cluster's address, or `local` for a private one on this machine.
-        column: column of Parquet sources; empty for `path`.
+        column: column of the Parquet sources with paths or file contents; empty for `path`.
         retry_failed: whether to retry songs that have an error in the output.
 
     Raises:

@@ -15,7 +15,7 @@ _AT_ONCE = 4  # concurrent requests; one replica decodes two files at a time
 
 
 class ApiKeyError(RaygenreError):
-    """The endpoint needs an API key, or rejects the one that was sent."""
+    """The endpoint requires an API key, or rejected the key that was sent."""
 
 
 def predict_remote(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from raygenre.workflows.predict import SongResult
 
 
-_UNLIMITED = 1_000_000  # columns, for a table as wide as its longest names
+_UNLIMITED = 1_000_000  # columns, so that a table can be as wide as its longest names
 
 
 def print_json(result: "SongResult", model: str, trained_on: "TrainingData") -> None:
@@ -32,7 +32,10 @@ def print_json(result: "SongResult", model: str, trained_on: "TrainingData") -> 
 
 
 def print_table(results: "Sequence[SongResult]", root: Path) -> None:
-    """Print a table of the songs, then the genres of longer songs over time and, for more than one song, the counts."""
+    """Print a table of the songs, the genres of longer songs over time, and the counts.
+
+    The counts are omitted if there is only one song.
+    """
     from raygenre.workflows import timeline
     from raygenre.workflows.predict_output import summary_text
     from raygenre.workflows.sources import relative_name
@@ -52,7 +55,7 @@ def print_table(results: "Sequence[SongResult]", root: Path) -> None:
         tagged = [printable(", ".join(result.tags.genres)) or "–"] if has_tags else []
         rows.append((name, genre, *tagged, timeline.percent(prediction.confidence), rest))
         if len(result.times) > 1:
-            # A no-break space keeps a stretch on one line: textwrap respects it, Rich does not.
+            # A no-break space keeps a stretch on one line: textwrap respects it, but Rich does not.
             stretches = timeline.stretches(result.times, prediction)
             parts = [text.replace(" ", "\u00a0") for text in timeline.stretch_texts(stretches)]
             text = f"{name}: {', '.join(parts)}"
@@ -91,7 +94,7 @@ def write_table(
 ) -> Path:
     """Write the table of the results to a .csv or .parquet file, and return its path.
 
-    An interrupted run's table has a different name, and is deleted once the complete table is written.
+    The table of an interrupted run has a different name; it is deleted once the complete table is written.
     """
     from raygenre.workflows.predict_output import encode_table, partial_path, remove_partial, results_table
 
@@ -104,12 +107,12 @@ def write_table(
 
 
 def write_plot(classifier: "Classifier", path: Path, output: Path, warning: str, notes: Console) -> None:
-    """Plot a song's spectrogram and its genres over time to a PNG, and print the file's name on `notes`."""
+    """Plot a song's spectrogram and genres over time as a PNG, and print its path to `notes`."""
     from raygenre.workflows import plotted_song, timeline
 
     try:
         song = plotted_song.classify(classifier, path)
     except (RaygenreError, OSError):
-        return  # the prediction reports the failure
+        return  # the later prediction of this song reports the failure
     write_file(output, timeline.plot_png(song, printable(Path(path.name)), warning))
     notes.print(f"Plot of {printable(path)}: {printable(output)}", soft_wrap=True)

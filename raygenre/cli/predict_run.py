@@ -41,7 +41,7 @@ def report_predictions(
     """Print the predictions for all songs as a table or as JSON lines, in the order of the songs.
 
     Args:
-        results: number and result of each song, as they finish.
+        results: index and result of each song, in the order in which the songs finish.
         output: where to write the table, if anywhere.
         playlists: folder for one playlist per genre, if requested.
         resumes: whether running the same command again after Ctrl-C resumes it.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from raygenre.workflows.predict_tags import TaggedSong
     from raygenre.workflows.sources import Sources
 
-_BAR = 20  # characters for a probability of 1
+_BAR = 20  # width of the bar for a probability of 1, in characters
 
 
 def predict_tags(
@@ -63,7 +63,7 @@ def predict_tags(
                     out.file.write(json.dumps(json_record(result, pretrained)) + "\n")
                     out.file.flush()
                 elif not result.error:
-                    # Not the title of the chart, which would be wrapped at the width of the bars.
+                    # Printed separately, because a title of the chart would be wrapped at the width of the bars.
                     out.print(relative_name(result.path, files.root), soft_wrap=True)
                     out.print(_chart(result, pretrained))
                 finished += 1

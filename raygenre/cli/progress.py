@@ -17,7 +17,7 @@ _BAR_WIDTH = 20  # characters, so that a bar with its labels fits into 80 column
 
 
 class ConsoleDisplay(TextDisplay):
-    """Prints lines of text; on a terminal, a progress bar or the live table is shown below them."""
+    """Prints lines of text and, on a terminal, a progress bar or the live table below them."""
 
     def __init__(self, console: Console) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """The driver of a submitted study: `python -m raygenre.cli.studies_driver NAME START`.
 
-`raygenre studies submit` and `resume` start it, on this machine or as a job of a Ray cluster. It finds the database
-through RAYGENRE_STUDY_URL or RAYGENRE_STORAGE.
+`raygenre studies submit` and `raygenre studies resume` start the driver on this machine or as a job on a Ray cluster.
+It locates the database through RAYGENRE_STUDY_URL or RAYGENRE_STORAGE.
 """
 
 import os
@@ -68,7 +68,7 @@ class _Driver:
         self._ledger: Any = None
 
     def run(self, started: float) -> tuple[State, str]:
-        """Search, and return the study's final state and an error, if there was one."""
+        """Run the search, and return the study's final state and the error message, if any."""
         try:
             options, storage = self._options()
             with DriverSession(
@@ -116,7 +116,7 @@ class _Driver:
         return "done", ""
 
     def _options(self) -> tuple[Options, Storage]:
-        """Return the options for this start, and the storage."""
+        """Return the options for this start of the study, and its storage."""
         request = Request.from_json(self._study.request)
         storage = resolve(request.options.storage, request.options.tracking_uri)
         options = request.unpacked(local_driver.submitted_files(storage, self._study.name))
@@ -130,13 +130,13 @@ class _Driver:
         share_out(self._store, self._scope, local_driver.nodes())
 
     def _share_out(self) -> None:
-        """Ensure that the cluster has an arbiter, once the search has connected to Ray."""
+        """Once the search has connected to Ray, ensure that the cluster has an arbiter."""
         if time.monotonic() < self._arbiter_due:
             return
         from raygenre.search.trials.cluster import RayError
         from raygenre.studies.arbiter import ensure_arbiter
 
-        with suppress(RayError, OSError, RuntimeError, ValueError):  # Ray is busy; retry in the next second
+        with suppress(RayError, OSError, RuntimeError, ValueError):  # Ray is busy; try again in the next second
             if ensure_arbiter(self._store, self._scope):
                 self._arbiter_due = time.monotonic() + _ARBITER_PERIOD
 
@@ -161,7 +161,10 @@ class _Driver:
 
 
 def _import_search() -> None:
-    """Import Ray and everything else that a search needs, which takes several seconds and hundreds of megabytes."""
+    """Import Ray and everything else that a search needs.
+
+    This takes several seconds and hundreds of megabytes of memory.
+    """
     import raygenre.cli.tune_run
     import raygenre.studies.arbiter
     import raygenre.studies.progress  # noqa: F401
@@ -183,7 +186,7 @@ def _exists(storage: Storage, name: str) -> bool:
 
 
 def _end(record: Callable[[], None]) -> None:
-    """Record the end, even if the database is unreachable for a while."""
+    """Record the end of the study, and try again while the database is unreachable."""
     deadline = time.monotonic() + _END_SECONDS
     while True:
         try:
@@ -196,7 +199,7 @@ def _end(record: Callable[[], None]) -> None:
 
 
 def _interrupt(*_: object) -> NoReturn:
-    """End as if Ctrl-C had been pressed: Ray and Kubernetes send SIGTERM."""
+    """Handle SIGTERM, which Ray and Kubernetes send, as if Ctrl-C had been pressed."""
     raise KeyboardInterrupt
 
 

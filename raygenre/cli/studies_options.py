@@ -31,7 +31,7 @@ AddressOption = Annotated[
 
 
 def store_of(storage: str | None, study_url: str | None, tracking_uri: str | None) -> "StudyStore":
-    """Return the store of studies that a command's options specify."""
+    """Return the study store that a command's options specify."""
     from raygenre.studies.store import open_store  # imported here because it loads SQLAlchemy
 
     return open_store(storage, study_url, tracking_uri)

@@ -92,7 +92,7 @@ def logs(
 
 
 def _link(study: "Study") -> str:
-    """Return the link to a study's trials on a tracking server; empty if there is none."""
+    """Return the link to a study's trials on a tracking server; empty if they are not on one."""
     options = json.loads(study.request)["options"]
     storage = resolve(study.storage, options["tracking_uri"])
     if not study.study_id or storage.database:

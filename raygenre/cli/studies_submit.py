@@ -1,4 +1,4 @@
-"""`raygenre studies submit`, and the start of a driver, on this machine or on a Ray cluster."""
+"""`raygenre studies submit`: start a driver on this machine or on a Ray cluster."""
 
 import getpass
 import inspect
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from raygenre.studies.request import Request
     from raygenre.studies.store import StudyStore
 
-_NOT_SUBMITTED = ("context", "resume")  # parameters of `tune`
+_NOT_SUBMITTED = ("context", "resume")  # parameters of `tune` that `submit` does not accept
 _POLL = 0.5  # s
 
 
@@ -105,7 +105,7 @@ def starter(
 
     Raises:
         ClusterJobsError: the cluster does not respond or rejects the token; the returned function also raises this
-            error if the driver's job ends before then.
+            error if the driver's job ends before reporting its start.
     """
     variables = {name: os.environ[name] for name in request.variables if name in os.environ}
     variables |= {"RAYGENRE_STORAGE": str(storage)} | ({"RAYGENRE_STUDY_URL": study_url} if study_url else {})
@@ -144,7 +144,7 @@ def _options(context: typer.Context, values: dict[str, Any]) -> Options:
 
 
 def _checked(options: Options) -> tuple[Options, Storage]:
-    """Check everything that can be checked here, and return the options, completed from this machine's environment."""
+    """Check what this machine can check, and complete the options from its environment."""
     # A cluster uses its own paths, and its Ray folder has already been chosen.
     check_search(replace(options, data=None) if options.address else options)
     storage = resolve(options.storage, options.tracking_uri)

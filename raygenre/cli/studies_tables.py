@@ -1,4 +1,4 @@
-"""How `raygenre studies` shows studies: as a table, as text, and as JSON."""
+"""Formats studies for `raygenre studies`: as a table, as text, and as JSON."""
 
 import json
 from collections.abc import Sequence
@@ -46,7 +46,10 @@ def studies_table(studies: Sequence[Study]) -> Table:
 
 
 def record(study: Study) -> dict[str, Any]:
-    """Return a study for `list --json`. Times are in s, or ISO dates with a time zone."""
+    """Return the JSON object for a study in `list --json`.
+
+    Points in time are ISO dates with a time zone.
+    """
     return {
         "name": study.name,
         "owner": study.owner,
@@ -73,7 +76,11 @@ def record(study: Study) -> dict[str, Any]:
 
 
 def details(study: Study, link: str) -> dict[str, Any]:
-    """Return a study for `show --json`: its `record`, settings and errors, and the link to its trials in MLflow."""
+    """Return the JSON object for a study in `show --json`: its `record` and more details.
+
+    Args:
+        link: link to the trials in MLflow.
+    """
     return record(study) | {
         "phase": study.phase,
         "start": study.attempt,
@@ -85,7 +92,7 @@ def details(study: Study, link: str) -> dict[str, Any]:
 
 
 def details_text(study: Study, link: str) -> str:
-    """Return the lines of `show`.
+    """Return the text that `show` prints.
 
     Args:
         link: link to the trials in MLflow, or the command that opens them.
@@ -113,7 +120,7 @@ def details_text(study: Study, link: str) -> str:
 
 
 def _settings(study: Study) -> dict[str, Any]:
-    """Return the submitted options, with the changes that were requested since then."""
+    """Return the submitted options, including the changes requested since then."""
     options = json.loads(study.request)["options"]
     defaults = vars(Options())
     chosen = {
@@ -134,7 +141,7 @@ def _time(seconds: float) -> str:
 
 
 def _short_time(seconds: float) -> str:
-    """Return the time of day if a time is today, otherwise the date."""
+    """Return the time of day if the given time is today, otherwise the date."""
     moment = datetime.fromtimestamp(seconds)
     return f"{moment:%H:%M}" if moment.date() == datetime.now().date() else f"{moment:%Y-%m-%d}"
 

@@ -13,7 +13,7 @@ from raygenre.system.storage import Storage, resolve
 if TYPE_CHECKING:
     from raygenre.tracking.server import Server
 
-PATIENCE = 15.0  # s without progress
+PATIENCE = 15.0  # maximum time without progress, in s
 
 
 def sync(
@@ -50,9 +50,10 @@ def sync(
 
 
 def _queued(storage: Storage, study: str) -> dict[str, int]:
-    """Return the number of queued updates of all studies, or of the given one; studies without any are left out.
+    """Return the number of queued updates of each study, or only of the given study.
 
-    The most recently used study comes last, so that `--resume` still treats it as the latest study afterwards.
+    Studies without queued updates are left out. The most recently used study comes last, so that `--resume` still
+    treats it as the latest study afterwards.
     """
     from raygenre.search.study.names import StudyError, last_used
     from raygenre.tracking import spool

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from raygenre.registry.decision import PromotionDecision
     from raygenre.workflows.robustness import Summary
 
-_BAR = 20  # characters for a recall of 100 %
+_BAR = 20  # width of the bar for a recall of 100 %, in characters
 
 
 def recall_table(evaluation: "Evaluation", side: "Side" = "test") -> Group:
-    """Return the accuracy with its interval, and the recall of each genre."""
+    """Return the accuracy with its confidence interval, and the recall of each genre."""
     table = Table(box=None, padding=(0, 1), show_header=False)
     table.add_column(justify="right")
     for genre, recall in evaluation.recall.items():
@@ -34,7 +34,7 @@ def recall_table(evaluation: "Evaluation", side: "Side" = "test") -> Group:
 
 
 def slice_table(slices: "Sequence[tuple[str, Evaluation]]", uniform: Sequence[tuple[str, bool]] = ()) -> Table:
-    """Return the metrics of each slice, and list the slices that contain all tracks or none."""
+    """Return a table of each slice's metrics, including the slices with all tracks or none."""
     table = Table(box=None, padding=(0, 1), header_style="bold")
     table.add_column("slice")
     for column in ("tracks", "accuracy", "95 % interval", "macro F1"):
@@ -68,7 +68,7 @@ def decision_table(decision: "PromotionDecision", version: int) -> Group:
 
 
 def robustness_table(summaries: "Iterable[Summary]", *, title: str) -> Table:
-    """Return the effect of each change on the levels and the predicted genre."""
+    """Return a table of how each change affects the levels and the predicted genre."""
     table = Table("change", title=title)
     for column in ("mean difference", "95th percentile", "same genre"):
         table.add_column(column, justify="right")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _NOT_KNOWN = "–"
 _WIDTHS = {"present": 12, "predicted": 12, "confidence": 10}
-"""Maximum number of characters per line of a column, which leaves the rest for the file's name."""
+"""Maximum width of each column in characters; the file's name uses the remaining width."""
 _WIDTH_OF_ACTION = 10
 
 
@@ -45,7 +45,7 @@ def print_plans(plans: "Sequence[Plan]", root: Path, *, written: bool) -> None:
 
 
 def undo_text(results: "Sequence[Undone]") -> str:
-    """Return how many files of a log were restored."""
+    """Return a text that states how many files of a log were restored."""
     counts = Counter(result.outcome for result in results)
     labels: dict[Outcome, str] = {
         "restored": "restored completely",

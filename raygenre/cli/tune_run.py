@@ -84,7 +84,7 @@ class TuneSession:
     """One run of a search, with everything that it loads and prints.
 
     Args:
-        controls: the limits that the search obeys while it runs, and through which it reports how many places it could
+        controls: the limits that the search obeys while it runs; it also uses them to report how many places it could
             use. A search with controls shares its machine with other searches.
 
     Attributes:
@@ -120,7 +120,7 @@ class TuneSession:
         options, display = self._options, self._display
         self.storage = resolve(options.storage, options.tracking_uri)
         self.storage.studies.check_access()
-        with suppress(StorageBusyError):  # the tracker tries again
+        with suppress(StorageBusyError):  # the tracker retries this
             if move := follow_move(self.storage):
                 display.info("storage", str(move))
         ledger, tracks, allowed = self._resume() if options.resume else self._create()
@@ -191,10 +191,10 @@ class TuneSession:
         return ledger, tracks, self._resources(connected)
 
     def _load_and_connect(self, source: Path | None, *, merge_case: bool) -> tuple[Dataset, str]:
-        """Load the tracks, and return them with the text from `connect`, which is empty if Ray has not started yet.
+        """Load the tracks, and return them with the text from `connect`.
 
-        Ray starts while synthetic tracks are drawn. With real data, Ray starts later, since the options may not suit
-        the data.
+        The text is empty if Ray has not started yet. Ray starts while synthetic tracks are drawn. With real data, Ray
+        starts later, since the options may not suit the data.
         """
         if source:
             return self._load(source, merge_case=merge_case), ""

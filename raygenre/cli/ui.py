@@ -55,7 +55,7 @@ def ui(
 
 
 def _page(server: "Server", address: str) -> str:
-    """Return the page of the UI with the trials of the newest search, or the first page if MLflow does not respond."""
+    """Return the URL of the latest search's trials, or the UI's URL if MLflow does not respond."""
     from raygenre.tracking.server_errors import TrackingError
     from raygenre.tracking.shared_view import view_link
 

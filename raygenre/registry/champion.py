@@ -142,7 +142,7 @@ def _tag_replaced(client: MlflowClient, old: str, new: str) -> None:
     """Tag the former champion as replaced because its other tags still say that it was promoted."""
     if old != new:
         client.set_model_version_tag(MODEL, old, REPLACED, new)
-    # Set to "" because on a server with users, permission to edit a model does not allow deleting its tags.
+    # Set to "" because, on a server with user accounts, permission to edit a model does not include deleting its tags.
     tags = client.get_model_version(MODEL, new).tags
     for tag in (REPLACED, BACK_WHEN, BACK_BY):
         if tags.get(tag):

@@ -55,7 +55,7 @@ def _missing(server: Server) -> Finding | None:
     if storage.database:
         registered = embedded.read_versions(storage, MODEL) if storage.has_runs else []
         if registered is None:
-            raise _UncheckedError("the database is locked, or has a schema that only MLflow's client reads")
+            raise _UncheckedError("the database is locked, or has a schema that only MLflow's client can read")
         if any(CHAMPION in version.aliases for version in registered):
             return None
         if registered:

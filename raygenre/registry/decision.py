@@ -2,19 +2,19 @@
 
 The first rule that applies determines the outcome:
 
-1. The version is already the champion: it stays champion.
+1. The version is already the champion: it remains the champion.
 2. Promotion is disabled (`force=False`): it is not promoted.
 3. It is no better than chance on its validation tracks or its test tracks (`chance`): it is not promoted.
 4. There is no champion yet, so the version is promoted.
 5. The registry has no record of how one of the two was trained and tested: it is not promoted.
-6. One was trained on synthetic tracks and the other on real tracks: the version trained on real tracks is champion.
+6. One was trained on synthetic tracks and the other on real tracks: the one trained on real tracks is the champion.
 7. Both are compared on the version's test tracks, excluding those that the champion was trained on. The version is
    promoted if at least `MIN_TRACKS` are left and the one-sided exact McNemar test yields p < `MAX_P_VALUE`. If they
    cannot be compared, it is not promoted.
 
 `force=True` promotes the version even if rules 3 and 5 to 7 would not. A data set of fewer than about 250 tracks has
-fewer than `MIN_TRACKS` test tracks, so with such a data set, only a user can replace a champion; the user is recorded
-with the decision.
+fewer than `MIN_TRACKS` test tracks. With such a data set, only a user can replace a champion, and the user's name is
+recorded with the decision.
 """
 
 from collections.abc import Callable

@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 from raygenre.system.storage import Storage
 
 SCHEMAS = frozenset({"dc11669786a5"})
-"""Alembic revisions of the databases that can be read: that of MLflow 3.17. Add one once the tests pass with it."""
+"""Alembic revisions of the databases that can be read, currently only MLflow 3.17's. Add more once the tests pass."""
 
 _WORKSPACE = "default"
 _DELETED = "Deleted_Internal"  # stage of a deleted version

@@ -18,7 +18,7 @@ from raygenre.tracking.server import Server
 from raygenre.tracking.server_errors import TrackingError
 
 JSON_FILE = "evaluation.json"
-_MAX_DESCRIPTION = 5000  # maximum length of a version's description with MLflow on PostgreSQL
+_MAX_DESCRIPTION = 5000  # maximum length of a version's description if MLflow uses PostgreSQL
 
 
 def log_evaluation(
@@ -62,7 +62,7 @@ def attach_report(server: Server, fetched: Fetched, page: str) -> None:
         path = Path(scratch) / REPORT_FILE
         path.write_text(page, encoding="utf-8")
         client.log_artifact(fetched.run_id, str(path))
-        # A version does not refer to its logged model, and a resumed run may have two, so compare their locations.
+        # A version does not name its logged model, and a resumed run may have two of them, so compare their locations.
         for output in run.outputs.model_outputs if run.outputs else []:
             if client.get_logged_model(output.model_id).artifact_location == source:
                 client.log_model_artifact(output.model_id, str(path))

@@ -1,9 +1,9 @@
 """Applies the rule in `decision` to a version, moves the alias and records the reason.
 
-The comparison with the champion takes several seconds and runs without the lock. The decision is carried out under the
+The comparison with the champion takes several seconds and runs without the lock. The decision is then applied under the
 lock if the champion is still the same; otherwise, a new decision is made. If two searches promote at the same time, one
 version wins and the other is compared with it. The decision is recorded in tags of the version and of its search's run,
-with the user who made it and, if they gave one, their reason; its numbers are also logged as metrics of that run.
+together with the user who made it and any reason that they gave. Its numbers are also logged as metrics of that run.
 """
 
 import time
@@ -46,7 +46,7 @@ NUMBER_TAGS = (
 """Tags for a version and for the run of its search; numeric values are also logged as metrics of that run."""
 
 Data = Callable[[], Dataset]
-"""Loads the candidate's data set; if that fails, raises ValueError or OSError with the remedy."""
+"""A function that loads the candidate's data set; if that fails, it raises ValueError or OSError with the remedy."""
 
 
 def promote_if_better(
@@ -62,7 +62,7 @@ def promote_if_better(
     """Decide whether a registered version becomes the champion, move the alias if so, and record the decision.
 
     Args:
-        data: function that loads the data set; called only if the two have to be compared.
+        data: function that loads the data set; called only if the two versions have to be compared.
         force: True always makes the version the champion, False never does.
         user_reason: the user's own reason for the decision, which is recorded with it.
 

@@ -37,7 +37,7 @@ class LockLostError(RaygenreError, RuntimeError):
 
 
 StillHeld = Callable[[], bool]
-"""Whether this process still holds the lock."""
+"""Returns whether this process still holds the lock."""
 
 
 def ensure_held(still_held: StillHeld) -> None:

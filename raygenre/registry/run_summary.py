@@ -1,7 +1,7 @@
 """Runs and versions as MLflow recorded them: settings, final metrics, learning curves.
 
 A run is identified by its id, by the version that it produced (`models:/raygenre/3`), or by a study. A study or its
-search run stands for the winner's final training run, on all training tracks.
+search run identifies the winner's final training run, which uses all training tracks.
 """
 
 import re
@@ -31,7 +31,7 @@ _SHORT_ID = 8  # characters of a run's id that are displayed
 
 
 class UnknownRunError(RaygenreError, ValueError):
-    """There is no such run; the message says why or lists the studies."""
+    """The run does not exist; the message explains why or lists the studies."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class RunSummary:
         run_id: id of the training run.
         settings: settings of the search and of the training run, by name.
         values: last value of each metric.
-        curves: (step, value) pairs, sorted by step, of each metric that was logged at two or more steps.
+        curves: for each metric logged at two or more steps, its (step, value) pairs, sorted by step.
         model: URI of the registered version that the run produced; empty if there is none.
         facts: facts recorded about that version in the registry.
     """
@@ -61,7 +61,7 @@ def find_run(server: Server, source: str, *, search_tags: Collection[str]) -> Ru
     """Look up a run by its id, a version's URI or a study's name.
 
     Args:
-        search_tags: names of the search run's tags that contain settings; all of its params do.
+        search_tags: names of the search run's tags that contain settings; all of its params are settings.
 
     Raises:
         UnknownRunError: there is no such run.

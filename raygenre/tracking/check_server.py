@@ -16,7 +16,7 @@ from raygenre.tracking.reasons import HOST_REJECTED, REMEDIES, UNKNOWN_HOST, req
 
 _CHECK = "MLflow"
 _ROUTE = "/api/2.0/mlflow/experiments/get-by-name"
-_ANSWERS = ('"experiment"', "RESOURCE_DOES_NOT_EXIST")  # if there are runs, and if nothing was logged yet
+_ANSWERS = ('"experiment"', "RESOURCE_DOES_NOT_EXIST")  # found in the response: if there are runs, and if not
 _TIMEOUT = 5.0  # s to connect, and to wait for a response
 _LOCK_TIMEOUT = 1.0  # s to wait for a process that is writing to the database
 _CHOOSE = "choose another server with --tracking-uri or MLFLOW_TRACKING_URI"
@@ -85,7 +85,7 @@ def _check_http(storage: Storage) -> Finding:
         return Finding(_CHECK, "problem", found, f"start the server, or {_CHOOSE}", facts)
     facts["status"] = answer.status_code
     if any(mark in answer.text for mark in _ANSWERS):
-        return Finding(_CHECK, "ok", f"{storage.server} answers", "", facts)
+        return Finding(_CHECK, "ok", f"{storage.server} responds", "", facts)
     return Finding(_CHECK, "problem", f"{storage.server}: {_refusal(answer.status_code, answer.text)}", _CHOOSE, facts)
 
 

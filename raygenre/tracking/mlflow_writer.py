@@ -5,8 +5,8 @@ own key and looked up by that key. Each value keeps the time at which it was que
 value with the same run, name, step and time only once. After a lost response, or when taking over from an earlier
 driver, the writer queries MLflow for the values that it already has, and skips them.
 
-No update can block the updates behind it. The first update of a run creates it, even if its `start` was lost, and an
-update that cannot be written is set aside with the reason.
+No update can block the updates behind it. The first update of a run creates the run, even if its `start` was lost. An
+update that cannot be written is set aside, together with the reason.
 """
 
 import json
@@ -43,7 +43,7 @@ class MlflowWriter:
         self.calls = 0
         self._server = server
         self._spool = spool
-        self._written: set[int] = set()  # offsets of updates that MLflow has and the spool has not yet recorded
+        self._written: set[int] = set()  # offsets of updates that MLflow has but the spool has not yet recorded
         self._maybe_created: set[str] = set()  # runs that a request without a response may have created
         self._started: set[str] = set()  # runs that this writer created with the tags of their `start`
         # The (name, step) pairs that MLflow may already have, by run; None until the writer has queried MLflow.

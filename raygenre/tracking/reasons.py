@@ -1,4 +1,4 @@
-"""Why a request to MLflow failed, in a few words for the user; does not import MLflow."""
+"""Explains in a few words why a request to MLflow failed; does not import MLflow."""
 
 from collections.abc import Iterator
 
@@ -29,7 +29,7 @@ _REASONS = {
 
 
 def request_reason(error: BaseException, *, code: str = "") -> str:
-    """Return a few words that say why a request failed and what to do about it.
+    """Return a short explanation of why a request failed and what to do about it.
 
     Args:
         code: MLflow's error code; empty if MLflow did not return one.

@@ -54,7 +54,9 @@ class Sender:
             raise
 
     def create_run_now(self, run: str, timeout: float) -> None:
-        """Wait up to `timeout` s for a reachable MLflow to create a run, so that missing permissions are found early.
+        """Wait up to `timeout` s until MLflow has created a run, so that missing permissions are detected early.
+
+        If MLflow is unreachable, return immediately.
 
         Raises:
             TrackingAddressError: MLflow does not allow the user to create the run.

@@ -34,7 +34,7 @@ class Server:
 
     @property
     def client(self) -> "MlflowClient":
-        """MLflow's client; the first use creates the SQLite database if it is missing, and follows a moved storage.
+        """MLflow's client; the first use creates a missing SQLite database and updates addresses in a moved storage.
 
         The first use also exempts loopback addresses from proxies in this process.
 
@@ -66,7 +66,7 @@ class Server:
         return self._move.current(uri) if self._move else uri
 
     def forget_experiment(self) -> None:
-        """Forget the experiment's id, so that the next use looks it up again; someone may have deleted it."""
+        """Forget the experiment's id, so that the next use looks it up; the experiment may have been deleted."""
         self._experiment = ""
 
     def _find_experiment(self) -> str:
@@ -87,7 +87,7 @@ class Server:
 def _quiet_mlflow() -> None:
     """Silence MLflow's progress bars, and its log messages about each step of creating a database.
 
-    MLflow sets the levels of its loggers when it is imported, so this has an effect only afterwards.
+    MLflow sets the levels of its loggers when it is imported, so call this function only after the import.
     """
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     for name in ("mlflow", "alembic"):

@@ -1,4 +1,4 @@
-"""What the errors of requests to MLflow mean.
+"""Classifies and explains the errors of requests to MLflow.
 
 `meaning` sorts errors into three kinds. *unreachable*: the server refuses connections, times out or responds with 429
 or 5xx, or its database is locked; updates stay queued. *wrong*: the host does not exist or does not run MLflow, or the
@@ -79,5 +79,5 @@ def is_missing(error: BaseException) -> bool:
 
 
 def reason(error: BaseException) -> str:
-    """Return a few words that say why a request to MLflow failed and what to do about it."""
+    """Return a short explanation of why a request to MLflow failed and what to do about it."""
     return request_reason(error, code=error.error_code if isinstance(error, MlflowException) else "")

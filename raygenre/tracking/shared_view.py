@@ -1,9 +1,9 @@
 """A view of a search's trials in MLflow's list of runs, and the link that opens it.
 
 MLflow's user interface stores a view as a tag of the experiment, lists it under *Views*, and opens it through a link
-that contains its key. The tag's value is JSON with the view's name and its state: filter, order, columns and charts,
-compressed. The format is internal to the user interface and not part of MLflow's API; `tests/browser/test_mlflow.py`
-opens a view.
+that contains its key. The tag's value is JSON with the view's name and its compressed state: filter, order, columns and
+charts. The format is internal to the user interface and not part of MLflow's API; `tests/browser/test_mlflow.py` opens
+a view.
 """
 
 import json
@@ -23,11 +23,11 @@ from raygenre.tracking.server import Server
 from raygenre.tracking.server_errors import TrackingError, is_unreachable
 
 MAX_VIEWS = 20
-"""Number of searches that keep their view; MLflow lets its users save views only while there are fewer than 40."""
+"""Number of searches whose views are kept; MLflow lets users save a view only while there are fewer than 40."""
 
 _TAG = "mlflow.sharedViewState."
 _OURS = "raygenre-"  # our keys start with it, so that users' own views are left alone
-_SHOWN_RUNS = "FIRST_20_RUNS"  # whose curves are drawn
+_SHOWN_RUNS = "FIRST_20_RUNS"  # the runs whose curves are plotted
 _SECTION = {
     "uuid": "curves",
     "name": "Model metrics",
@@ -39,7 +39,7 @@ _SECTION = {
 }
 """The section of the chart view, in MLflow's format."""
 
-_TRAINING = "workflowType=machine_learning"  # otherwise MLflow opens with its pages for language models
+_TRAINING = "workflowType=machine_learning"  # otherwise MLflow opens its pages for language models
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class View:
     Attributes:
         name: name under which MLflow lists the view.
         metrics, params, tags: columns of the table.
-        curves: metrics that the chart view draws over the epochs, before all other charts.
+        curves: metrics that the chart view plots by epoch, before all other charts.
     """
 
     name: str
@@ -89,15 +89,15 @@ def save_view(client: MlflowClient, experiment_id: str, *, study_id: str, search
     for tag in _saved(client.get_experiment(experiment_id))[MAX_VIEWS:]:
         try:
             client.delete_experiment_tag(experiment_id, tag)
-        except TrackingError as error:  # another search may have deleted it, and old servers cannot do this
+        except TrackingError as error:  # another search may have deleted it, and old servers cannot delete tags
             if is_unreachable(error):
                 raise
 
 
 def view_link(server: Server, study_id: str = "") -> str:
-    """Return the link to the trials of a search, or of the newest search, relative to MLflow's address: `/#/...`.
+    """Return the link to the trials of a search (default: the newest), relative to MLflow's address: `/#/...`.
 
-    Without a saved view, the link leads to the list of runs, and without an experiment to the list of experiments.
+    Without a saved view, the link leads to the list of runs; without an experiment, to the list of experiments.
 
     Raises:
         TrackingError: the server is unreachable or rejected the request.
@@ -116,7 +116,7 @@ def view_link(server: Server, study_id: str = "") -> str:
 def view_url(server: Server, study_id: str) -> str:
     """Return the address of the trials of a search on a tracking server.
 
-    It is empty if MLflow is a database, which has no address until `raygenre ui` runs, or if the server is unreachable.
+    Empty if the server is unreachable, or if MLflow uses a database, which has no address until `raygenre ui` runs.
     """
     scheme, _, address = server.uri.partition("://")
     if scheme in ("http", "https"):
@@ -144,7 +144,7 @@ def _created(text: str) -> int:
 
 
 def _line_chart(metric: str) -> dict[str, Any]:
-    """Return a chart of a metric over the epochs, with MLflow's default settings for a new chart."""
+    """Return a chart of a metric by epoch, with MLflow's default settings for a new chart."""
     return {
         "type": "LINE",
         "uuid": metric,

@@ -1,9 +1,9 @@
 """An on-disk queue of updates for MLflow, written and read by one driver.
 
-Each line is a JSON object; lines are appended and never changed. The field `do` is the kind of line:
+Each line is a JSON object; lines are appended and never changed. The field `do` specifies the kind of line:
 
     start, log, tag, inputs, file, view, end, reopen    an update: something to write to a run
-    created, delivered    a note: a run's MLflow id; the byte offset up to which MLflow has every update
+    created, delivered    a note: a run's MLflow id, or the byte offset up to which MLflow has every update
     past                  a summary that replaces a run's lines after everything was uploaded
 
 When `append` returns, the line is in the operating system's cache, so it survives if the process is killed. With
@@ -81,7 +81,7 @@ class Spool:
 
     @property
     def refused_path(self) -> Path:
-        """The file, next to the spool, that holds the updates that MLflow rejected."""
+        """The file next to the spool that contains the updates rejected by MLflow."""
         return self.path.with_name(self.path.stem + "-refused.jsonl")
 
     def append(self, update: Update, *, durable: bool = False) -> None:
@@ -129,7 +129,7 @@ class Spool:
             return updates, offset
 
     def mark_delivered(self, upto: int, updates: int) -> None:
-        """Record that MLflow has everything up to byte offset `upto`, which is `updates` more updates than before."""
+        """Record that MLflow has `updates` more updates, and therefore everything up to byte offset `upto`."""
         with self._lock:
             if updates:
                 self.append({"do": "delivered", "upto": upto, "entries": updates})

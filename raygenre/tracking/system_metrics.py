@@ -28,13 +28,13 @@ def log_system_metrics(tracker: Tracker, run: str, *, interval: float = INTERVAL
 
 
 def interval_after(values: int, interval: float) -> float:
-    """Return how long to wait before the next value, in s, after this number of values."""
+    """Return the time to wait before the next value, in s, after the given number of values."""
     return float(interval * 2 ** (values // _VALUES_PER_INTERVAL))
 
 
 def _log(tracker: Tracker, run: str, interval: float, stopped: threading.Event) -> None:
     step = max(tracker.steps(run, hardware.CPU), default=0)  # continue after an earlier driver
-    hardware.utilization()  # discard the first values, which have no earlier call to compare with
+    hardware.utilization()  # discard the first values, which have no earlier call as a reference
     with suppress(OSError):  # if the disk is full, the search itself reports it
         while not stopped.wait(interval_after(step, interval)):
             step += 1

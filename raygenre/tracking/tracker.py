@@ -66,7 +66,7 @@ class Tracker:
 
     @property
     def refused_path(self) -> Path:
-        """The file that holds the updates that MLflow rejected."""
+        """The file that contains the updates rejected by MLflow."""
         return self._spool.refused_path
 
     @property
@@ -101,10 +101,10 @@ class Tracker:
         """Start or resume a run, and return its key.
 
         Args:
-            params: settings, which MLflow never changes; for a trial, only the searched ones. Empty values are left
-                out.
+            params: settings, which are immutable in MLflow; for a trial, only those in the search space. Empty values
+                are left out.
             tags: other facts. Empty values are left out.
-            at: time at which the run started, in s since 1970, if it is recorded later.
+            at: time at which the run started, in s since 1970; by default, now.
 
         Raises:
             TrackingAddressError: MLflow does not allow the user to create runs. This is checked only for runs without a
@@ -173,7 +173,7 @@ class Tracker:
         """End a run. After this call, its updates survive a crash of the machine.
 
         Args:
-            at: time at which the run ended, in s since 1970, if it is recorded later.
+            at: time at which the run ended, in s since 1970; by default, now.
         """
         self._queue(run, "end", durable=True, at=at, status=status, tags=_texts(tags or {}))
 
@@ -201,7 +201,7 @@ class Tracker:
         raise TrackingUnreachableError(f"MLflow at {self.uri} has not created the run {run} yet")
 
     def new_run_ids(self) -> list[tuple[str, str]]:
-        """Return the (run, MLflow id) pairs that this driver has not returned before."""
+        """Return the (run, MLflow id) pairs that no earlier call has returned."""
         return self._spool.new_run_ids()
 
     def flush(self, timeout: float | None = None) -> bool:

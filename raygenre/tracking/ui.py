@@ -27,9 +27,10 @@ class UiError(RaygenreError, RuntimeError):
 def running(storage: Storage, port: int) -> Iterator["subprocess.Popen[bytes]"]:
     """Start MLflow's server, wait until it responds, and stop it when the context exits.
 
-    It has a single worker: every worker imports MLflow, which takes seconds of CPU time, and if several do so at the
-    same time on a machine with few cores, uvicorn restarts those that take more than 5 s to respond. MLflow's processes
-    for jobs such as evaluations of language models are not started unless MLFLOW_SERVER_ENABLE_JOB_EXECUTION is set.
+    It has a single worker, because every worker imports MLflow, which takes seconds of CPU time. If several workers did
+    so at the same time on a machine with few cores, uvicorn would restart those that take more than 5 s to respond.
+    MLflow's processes for jobs such as evaluations of language models are not started unless
+    MLFLOW_SERVER_ENABLE_JOB_EXECUTION is set.
 
     Raises:
         UiError: the server exits before it responds.

@@ -48,7 +48,7 @@ def check_playlists(folder: Path, genres: Sequence[str]) -> None:
 def write_playlists(
     folder: Path, results: Sequence[SongResult], genres: Sequence[str], root: Path
 ) -> list[tuple[Path, int]]:
-    """Write the playlists, delete earlier ones that no longer have songs, and return each playlist with its songs.
+    """Write the playlists, delete earlier ones that no longer have songs, and return each path with its song count.
 
     Args:
         folder: folder of the playlists; created if missing.
@@ -94,7 +94,7 @@ def _targets(folder: Path, genres: Iterable[str]) -> dict[str | None, Path]:
 
 
 def _file_name(genre: str) -> str:
-    """Return a file name for a genre that every file system accepts, without a suffix."""
+    """Return a genre's file name without a suffix, which every file system accepts."""
     name = _FORBIDDEN.sub("_", unicodedata.normalize("NFC", genre)).strip(" .")
     name = name.encode()[:_MAX_NAME].decode(errors="ignore").strip(" .")
     return f"{name}_" if not name or _RESERVED.fullmatch(name) else name

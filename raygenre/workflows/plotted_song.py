@@ -58,7 +58,7 @@ def classify_parts(classifier: Classifier, parts: Iterable[Song]) -> PlottedSong
 class _Shown:
     """The levels of a song for its plot.
 
-    In a song of more than an hour and a half, adjacent columns are averaged (3, 9 or all 333 of a window), so that
+    In a song longer than an hour and a half, adjacent columns are averaged (3, 9 or all 333 of a window), so that
     memory use does not grow with the song's length.
     """
 
@@ -82,7 +82,7 @@ class _Shown:
 
 
 def _with_columns(levels: NDArray[np.uint8], columns: int) -> NDArray[np.uint8]:
-    """Average adjacent columns of levels (W, 128, C), so that `columns` of them, a divisor of C, remain."""
+    """Average adjacent columns of levels (W, 128, C) so that `columns` columns remain; `columns` must divide C."""
     if levels.shape[2] == columns:
         return levels
     averaged: NDArray[np.uint8] = levels.reshape(len(levels), N_MELS, columns, -1).mean(axis=3).astype(np.uint8)

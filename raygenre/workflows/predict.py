@@ -79,7 +79,7 @@ def predict_unordered(
 
     Args:
         jobs: number of worker processes.
-        cache: where predictions are looked up and stored, one by one, so that a later call can resume this one.
+        cache: cache in which predictions are looked up and stored one by one, so that a later call can resume this one.
         longest_seconds: maximum duration of a song in s; longer songs fail.
 
     Raises:
@@ -132,7 +132,7 @@ def predict_song(
     """Decode and classify a file, or take the prediction from the cache; the result contains any error."""
     tags = Tags()
     try:
-        before = check_regular(path, AudioError)  # checked here, because tags and hash are read before decoding
+        before = check_regular(path, AudioError)  # checked here, because the tags and hash are read before decoding
         tags = read_tags(path)
         key = cache.key(path) if cache else ""
         if cache and (stored := cache.load(key)):

@@ -17,14 +17,14 @@ from raygenre.workflows.predict import SongResult, start_order
 def predict_remotely(
     client: Client, songs: Sequence[Path], facts: ModelFacts, *, at_once: int
 ) -> Generator[tuple[int, SongResult], None, None]:
-    """Send files to an endpoint, and yield each with its number, in the order in which they finish.
+    """Send files to an endpoint, and yield each result with the file's number as soon as it arrives.
 
     Files that exceed the endpoint's size limit are not sent; once the endpoint is unreachable, no further files are
     sent. Closing the iterator cancels all requests.
 
     Args:
-        facts: the endpoint's model; it is an error if a response comes from a model with other genres that has since
-            become the champion.
+        facts: facts about the endpoint's model. A response from a model with other genres, which has since become the
+            champion, is an error.
         at_once: number of concurrent requests.
     """
     order = start_order(songs, at_once)

@@ -2,11 +2,11 @@
 
 An entry is a file with the probabilities and times of a song's windows. Its name is a hash of the song's content and of
 everything that determines the probabilities: weights, genres, calibration, and the versions of the spectrogram's recipe
-and of the decoding libraries. Therefore, renamed and copied songs are found, and entries from another model are never
+and of the decoding libraries. Renamed and copied songs are therefore found, and entries from another model are never
 used.
 
 Several processes may use the cache at the same time: an entry is written atomically, and always with the same content.
-Each of the 256 folders keeps only its most recently used entries. Entries start with their SHA-256; a damaged one is
+Each of the 256 folders keeps only its most recently used entries. An entry starts with its SHA-256; a damaged entry is
 ignored and written again.
 """
 
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from raygenre.model.classifier import Classifier
 
 MAX_ENTRIES = 400  # per folder, about 100 000 in all; most take one block of the file system, so about 400 MB
-_MAX_BYTES = 2**20  # maximum size of an entry: a week-long recording
-_STALE = 3600.0  # s after which an unfinished entry is assumed to be left behind by a killed process
+_MAX_BYTES = 2**20  # maximum size of an entry, enough for a week-long recording
+_STALE = 3600.0  # s after which an unfinished entry is assumed to have been left by a killed process
 _FORMAT = 1  # format version of the entries
 _PACKAGES = ("raygenre", "av", "soxr", "numpy", "torch")
 _DIGEST = hashlib.sha256().digest_size
@@ -91,17 +91,17 @@ class PredictionCache:
         return self._key(sha256_of(song))
 
     def carry_over(self, old_sha256: str, new_sha256: str) -> None:
-        """Keep a song's entry after its file was changed in a way that does not change its audio.
+        """Keep a song's entry after a change to its file that leaves the audio unchanged.
 
         Args:
-            old_sha256: SHA-256 of the file before.
-            new_sha256: SHA-256 of the file afterwards.
+            old_sha256: SHA-256 of the file before the change.
+            new_sha256: SHA-256 of the file after the change.
         """
         if windows := self.load(self._key(old_sha256)):
             self.store(self._key(new_sha256), windows)
 
     def load(self, key: str) -> CachedWindows | None:
-        """Return an entry, or None if there is none or it is damaged."""
+        """Return an entry, or None if it is missing or damaged."""
         path = self._path(key)
         try:
             data = path.read_bytes()

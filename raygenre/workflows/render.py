@@ -39,7 +39,7 @@ class RenderTarget:
 
 @dataclass(frozen=True)
 class RenderResult:
-    """The outcome of a RenderTarget.
+    """The outcome of rendering a RenderTarget.
 
     Attributes:
         is_new: whether this call rendered the image; False if a complete image already existed or there was an error.

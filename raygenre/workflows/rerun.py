@@ -1,8 +1,8 @@
-"""Replay a recorded run: train it again from MLflow's record, and compare the curves.
+"""Replay a recorded run: repeat its training from MLflow's record, and compare the curves.
 
 The record consists of the run's params and tags, and the search's `run.yaml` and `split.json`. The same setting, seed
-and tracks produce the same curve, bit for bit, in float32 and in bfloat16, provided that the versions and the
-environment are the same. Differences in versions and environment are reported.
+and tracks produce the same curve, bit for bit, in float32 and in bfloat16, provided that the package versions and the
+environment are the same. Differences in either are reported.
 """
 
 import math
@@ -32,7 +32,7 @@ Rows = list[dict[str, float]]
 """For each epoch, its number as `epoch` and its metrics by name."""
 
 TOLERANCE = 1e-6
-"""Values that differ by no more than this count as equal."""
+"""Values that differ by no more than this are considered equal."""
 
 COMPARED = (OBJECTIVE, "validation_loss", "validation_accuracy", "train_loss", "train_accuracy", "learning_rate")
 _TRAINING_ROLES = ("trial", "finalist", "final")
@@ -40,7 +40,7 @@ _NOT_RECORDED = "not recorded"
 
 
 class RerunError(RaygenreError, ValueError):
-    """A run cannot be replayed; the message says why."""
+    """A run cannot be replayed; the message explains why."""
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ _COLOURS = {"means-time-original": "#CC6677", "means-time-improved": "#4477AA"}
 
 
 def curves_png(results: Path) -> bytes | None:
-    """Return a PNG that plots both networks, trained for about the same time; None if one has not been measured yet.
+    """Return a PNG of both networks' learning curves; None if one of the networks has not been measured yet.
 
-    Thin lines are single seeds. Each is drawn against its own training time, from the median duration of its epochs.
+    The networks are trained for about the same time. Each thin line is a single seed, plotted against its own training
+    time, which is computed from the median duration of its epochs.
 
     Args:
         results: folder of the rows' JSON files.

@@ -1,8 +1,8 @@
 """The rows of the accuracy table: which networks are trained, how, and on which split.
 
-A row is one network and its training, on one split, with several seeds. Rows that choose between networks are measured
-on validation tracks. All others are trained on the training and validation tracks together, and each seed is evaluated
-on the test tracks once.
+A row is one network and its training, on one split, with several seeds. Rows that serve to choose between networks are
+measured on validation tracks. All others are trained on the training and validation tracks together, and each seed is
+evaluated on the test tracks once.
 """
 
 from collections.abc import Iterator
@@ -39,12 +39,12 @@ class Row:
         name: name of the row and its file.
         title: what is measured.
         split: how the tracks are split; a key of `SPLITS`.
-        epochs: number of epochs; all are trained.
+        epochs: number of epochs; training never stops early.
         values: values of the setting that differ from the project's first network.
-        tested: whether it is tested on the test tracks instead of validated.
+        tested: whether it is evaluated on the test tracks instead of the validation tracks.
         holds_out: for a tested row, whether the validation tracks are kept out of training.
         seeds: seeds of the training runs.
-        average_of: name of another row. If given, nothing is trained: the row's probabilities are the mean of the
+        average_of: name of another row. If set, nothing is trained: the row's probabilities are the mean of the
             probabilities of that row's networks, one per seed.
     """
 

@@ -90,7 +90,7 @@ def make_split(dataset: Dataset, kind: SplitKind, seed: int, files: Files, *, va
     """Return one of `SPLITS`; the random ones are drawn with the seed.
 
     Args:
-        validation: share of a random split's training tracks that are used for validation.
+        validation: share of a random split's training tracks that is used for validation.
     """
     if kind in ("user", "together"):
         known = None if kind == "user" else read_duplicates(files.lists / "duplicates_measured.json")
@@ -142,7 +142,7 @@ def _seeds(results: Path, row: Row) -> dict[str, Any]:
 
 
 def _measure(item: tuple[Row, int], files: Files) -> dict[str, Any]:
-    """Train a row with a seed, or average the networks of another row, and return the result."""
+    """Train a row's network with a seed, or average the networks of another row, and return the result."""
     row, seed = item
     dataset = data_sets.load(files.data, cache=files.cache)
     # The first network's author kept 5 % for validation, which is too few tracks to compare networks.

@@ -81,7 +81,7 @@ def relative_name(song: Path, root: Path) -> str:
     """Return a song's path relative to the root of its sources, for display; absolute if it is not below the root.
 
     No two songs share a name, and the names are as short as the sources allow: the file's name if all sources are files
-    of one folder, and the path below the folder if the only source is a folder.
+    in one folder, and the path below the folder if the only source is a folder.
     """
     path = song.absolute()  # not resolved, so that links keep the names that the user knows
     is_below = root != Path(root.anchor) and path.is_relative_to(root)

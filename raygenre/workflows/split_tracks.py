@@ -12,7 +12,7 @@ from raygenre.search.space.config import SearchConfig
 
 
 def group_tracks(dataset: Dataset, config: SearchConfig) -> Grouping:
-    """Group the tracks of one artist, album or folder as the options specify.
+    """Group the tracks by artist, album or folder as the options specify.
 
     `auto` does not group tracks if the split comes from lists or may put copies of a recording in several subsets.
 

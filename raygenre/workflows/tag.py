@@ -1,4 +1,4 @@
-"""Predict the genres of songs and plan or write them as tags."""
+"""Predict the genres of songs, and plan or write the genre tags."""
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -26,7 +26,7 @@ Predict = Callable[[Sequence[Path]], Generator["SongResult", None, None]]
 def survey(songs: Sequence[Path], *, overwrite: bool) -> Iterator[tuple[Path, Plan | Present]]:
     """Yield the plan for each song, or its current genre if the plan depends on the prediction.
 
-    Only the songs of the second kind have to be decoded.
+    Only songs whose plan depends on the prediction have to be decoded.
     """
     for song in songs:
         try:
@@ -47,7 +47,7 @@ def plans(
 
     Args:
         surveyed: the result of `survey`.
-        names: the user's names of the model's genres; other genres keep the model's names.
+        names: the user's names for the model's genres; other genres keep the model's names.
     """
     unknown = [song for song, plan in surveyed.items() if isinstance(plan, Present)]
     with closing(predict(unknown)) as results:
@@ -56,11 +56,11 @@ def plans(
 
 
 def apply(plan: Plan, log: TagLog, *, model: str | None, cache: "PredictionCache | None") -> Plan:
-    """Write the genres of a plan, and return the plan; if that fails, return a plan with the reason.
+    """Write a plan's genres, and return the plan; if writing fails, return a failed plan with the reason.
 
     Args:
         model: name of the model, to be written with the confidence; None to write neither.
-        cache: where the song's prediction is also stored for the changed file, so that the file is not decoded again.
+        cache: cache in which the prediction is also stored for the changed file, so that it is not decoded again.
 
     Raises:
         LogError: the log cannot be written.

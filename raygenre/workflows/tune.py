@@ -48,7 +48,7 @@ from raygenre.workflows.build_classifier import build_classifier
 
 
 class PromotionPendingError(RaygenreError, RuntimeError):
-    """The model is registered, but the champion could not be changed; the message says why.
+    """The model is registered, but the champion could not be changed; the message explains why.
 
     Attributes:
         version: version number of the model.
@@ -105,11 +105,11 @@ def run(
 
     Args:
         promote: True forces the promotion, False prevents it; None promotes the model if it is better.
-        max_failures: number of trials in a row that may fail for the same reason; 0 for any number.
+        max_failures: number of trials in a row that may fail for the same reason; 0 for no limit.
         controls: see `run_search`.
 
     Raises:
-        SearchStopped: the `controls` asked the search to stop before it had a model; everything is saved.
+        SearchStopped: the search was stopped through `controls` before it had a model; everything is saved.
         SearchFailedError: too many trials in a row failed for one reason, no trial completed, or every finalist failed.
         StudyError: the data differs from the data of the study.
         PretrainedError: the study uses pretrained features, and the pretrained network is not installed.

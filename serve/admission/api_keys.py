@@ -71,9 +71,10 @@ class Keys:
         return replace(self, from_file=from_file)
 
     def accept(self, headers: Headers) -> bool:
-        """Whether a request has a valid key (`Authorization: Bearer KEY` or `X-API-Key: KEY`), or none is required.
+        """Whether a request has a valid key, or no key is required.
 
-        Compares the key with all valid keys, each in constant time, so that timing reveals nothing about them.
+        A request sends its key as `Authorization: Bearer KEY` or `X-API-Key: KEY`. This method compares the
+        key with all valid keys, each in constant time, so that timing reveals nothing about them.
         """
         if not self.hashes:
             return True

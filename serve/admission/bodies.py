@@ -60,7 +60,7 @@ class DiskFile:
             return os.pread(self._file.fileno(), size, offset)
 
     def duplicate(self) -> int:
-        """Return a new descriptor, which outlives `close`; the caller must close it.
+        """Return a new descriptor that stays open after `close`; the caller must close it.
 
         Raises:
             ValueError: the file is closed.

@@ -18,7 +18,7 @@ def is_compressed(request: Request) -> bool:
     """Whether the body is compressed with gzip.
 
     Raises:
-        RefusalError: 415 if it has another encoding.
+        RefusalError: 415 if the body has any other encoding.
     """
     encoding = request.headers.get("content-encoding", "").strip().lower()
     if encoding in ("gzip", "x-gzip"):

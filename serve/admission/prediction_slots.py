@@ -16,7 +16,9 @@ class PredictionSlots:
         self._in_progress = 0
 
     def check(self) -> None:
-        """Check that another prediction may start. Call this before reading the body, to refuse requests early.
+        """Check that another prediction may start.
+
+        This is called before the body is read, so that requests are refused early.
 
         Raises:
             RefusalError: 429 if all slots are occupied.

@@ -1,6 +1,6 @@
 """Limits the POST requests in a Ray proxy; excess requests get 429 before the body is read.
 
-Ray itself refuses a request only after forwarding part of it, and this costs as much CPU time as answering the request.
+Ray itself refuses a request only after forwarding part of it, which costs as much CPU time as answering the request.
 A slow upload occupies a slot only for its first few seconds, so slow clients cannot occupy all slots; `upload_slots`
 limits slow uploads in the replicas.
 """

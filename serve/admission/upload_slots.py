@@ -1,8 +1,8 @@
 """Limits the concurrent uploads to a replica by refusing the slowest upload.
 
-An upload occupies a slot in the replica until its client has sent all of it. When all slots are occupied and another
-upload arrives, the slowest upload is refused with 429, so slow clients cannot block fast clients, probes or pages, and
-a large file on a fast connection is not refused merely because of its size.
+An upload occupies a slot in the replica until its client has sent the whole body. When all slots are occupied and
+another upload arrives, the slowest upload is refused with 429, so slow clients cannot block fast clients, probes or
+pages, and a large file on a fast connection is not refused merely because of its size.
 """
 
 import asyncio

@@ -135,7 +135,7 @@ class Batcher:
                 self._metrics.stage("queue", started - song.enqueued_at)
         try:
             rows = classifier.probabilities(np.stack([song.inputs[window] for song, window in batch]))
-        except Exception as error:  # noqa: BLE001 (an error in a network must fail only its own songs, not this thread)
+        except Exception as error:  # noqa: BLE001 (a network's error must affect only its own songs, not this thread)
             batch_error = BatchError(repr(error))
             batch_error.__cause__ = error
             for song, _ in batch:

@@ -205,8 +205,8 @@ class DecoderPool:
 
 
 def _use_one_core() -> None:
-    """Make torch use one core in this thread, because the process that decodes the next samples needs the others."""
-    torch.get_num_threads()  # the first use in a thread sets the number that any thread has set last
+    """Make torch use one core in this thread, because the decoder process needs the others."""
+    torch.get_num_threads()  # the first call in a thread applies the number that any thread set last
     torch.set_num_threads(1)
 
 

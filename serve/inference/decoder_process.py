@@ -84,7 +84,7 @@ class DecoderProcess:
             )
         assert self._process.stdout is not None
         self._from = self._process.stdout
-        with suppress(OSError, AttributeError):  # only on Linux, and it fails if the user has too many large pipes
+        with suppress(OSError, AttributeError):  # works only on Linux, and fails if the user has too many large pipes
             fcntl.fcntl(self._from.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         self._files = 0
 
@@ -110,7 +110,7 @@ class DecoderProcess:
             timeout_seconds: time in s after which the process kills itself, even if its parent has died.
 
         Yields:
-            float32 (N,) at the given rate.
+            blocks of samples, float32 (N,), at the given rate.
 
         Raises:
             AudioError: as in `raygenre.audio.blocks`.

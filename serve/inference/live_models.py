@@ -60,7 +60,7 @@ class LiveModels:
     """The champion and the challenger in one replica.
 
     Args:
-        champion_required: whether the registry must have a champion at the start; if not, one may be added later.
+        champion_required: whether the registry must have a champion at startup; if not, one may be added later.
 
     Attributes:
         errors: for each role, the reason why the version in the registry is not being served.
@@ -124,7 +124,7 @@ class LiveModels:
         threading.Thread(target=self._watch, name="watch", daemon=True).start()
 
     def record_input(self, model: LiveModel, song: Song) -> None:
-        """Add a song to the model's input drift."""
+        """Include a song in the measurement of the model's input drift."""
         if model.drift is None or (model is not self._champion and model is not self._challenger):
             return
         model.drift.add(model.fetched.classifier.input.summaries(song.windows))

@@ -32,7 +32,10 @@ class Reader(Protocol[T_co]):
         """
 
     def from_blocks(self, samples: Iterable[NDArray[np.float32]], *, progress: Callable[[], object] = ...) -> T_co:
-        """Return the result for blocks of samples. Args, Raises: as for `InputKind.cut`."""
+        """Return the result for blocks of samples.
+
+        Args, Raises: as for `InputKind.cut`.
+        """
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,10 @@ class PartReader:
         return self.kind.sample_rate
 
     def of_image(self, source: bytes) -> Song:
-        """Return the input for a PNG, which is the only part. Raises: as for `InputKind.of_image`."""
+        """Return the input for a PNG, which is reported as the only part.
+
+        Raises: as for `InputKind.of_image`.
+        """
         song = self.kind.of_image(source)
         self.on_part(song)
         return song
@@ -66,7 +72,10 @@ class PartReader:
     def from_blocks(
         self, samples: Iterable[NDArray[np.float32]], *, progress: Callable[[], object] = lambda: None
     ) -> Song:
-        """Return the input for blocks of samples. Args, Raises: as for `InputKind.cut`."""
+        """Return the input for blocks of samples.
+
+        Args, Raises: as for `InputKind.cut`.
+        """
         return join(self._reported(self.kind.cut(samples, progress)))
 
     def _reported(self, parts: Iterable[Song]) -> Iterator[Song]:

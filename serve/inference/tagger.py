@@ -45,7 +45,10 @@ class Tagger:
     def from_blocks(
         self, samples: Iterable[NDArray[np.float32]], *, progress: Callable[[], object] = lambda: None
     ) -> SongFeatures:
-        """Return the tags of a song. Args, Raises: as for `InputKind.cut`."""
+        """Return the tags of a song.
+
+        Args, Raises: as for `InputKind.cut`.
+        """
         return self._extractor.from_blocks(samples, progress=progress)
 
     def answer(self, song: SongFeatures, request_id: str) -> TagAnswer:

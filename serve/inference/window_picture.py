@@ -48,7 +48,7 @@ def _of_spans(
     samples: Iterable[NDArray[np.float32]], kind: InputKind, window: int
 ) -> tuple[int, NDArray[np.uint8] | None]:
     held: deque[NDArray[np.float32]] = deque()
-    first = length = 0  # number of samples before the held ones, and in total
+    first = length = 0  # number of samples before those in memory, and in total
     section: NDArray[np.float32] | None = None
     for block in samples:
         length += len(block)

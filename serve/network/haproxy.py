@@ -45,8 +45,8 @@ class TemplateError(Exception):
 def adapt(configuration: str) -> str:
     """Return Ray's HAProxy configuration with the following changes.
 
-    - HAProxy listens on the endpoint's port only, not on all addresses for statistics and metrics. Only this user may
-      use its admin socket.
+    - HAProxy listens only on the endpoint's port, and no longer on all addresses for statistics and metrics. Only this
+      user may use its admin socket.
     - HAProxy's own errors are problem details, as described in serve/errors.py, and have the status 503 rather than 500
       if no replica is available. An X-Request-ID that is unsafe to log is replaced.
     - After an error, the client's connection is closed, because the body may not have been read completely.

@@ -21,7 +21,7 @@ DEFAULTS = {
     # HAProxy passes requests directly to the replicas. It uses a small fraction of the CPU time of Ray's own proxies,
     # which are written in Python, and Ray counts the requests in the replicas.
     "RAY_SERVE_ENABLE_HA_PROXY": "1",
-    # How long, in s, a stopping replica still accepts requests, until HAProxy stops sending them.
+    # Time in s during which a stopping replica still accepts requests, until HAProxy stops sending them.
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "3",
     # The application runs in the event loop that reads the requests, so bodies need not be copied between threads.
     "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",

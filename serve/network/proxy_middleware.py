@@ -28,7 +28,7 @@ SAFE_ID = re.compile(r"[A-Za-z0-9._:-]{1,100}")
 
 _ID = b"x-request-id"
 _SESSION = os.environ.get("RAY_SERVE_SESSION_ID_HEADER_KEY", "x-session-id").lower().replace("-", "_").encode()
-_RAY_HEADERS = frozenset(  # clients may write either - or _
+_RAY_HEADERS = frozenset(  # clients may use - or _ in these names
     {b"x_request_timeout_seconds", b"x_request_disconnect_disabled", b"serve_multiplexed_model_id", _SESSION}
 )
 _REFUSALS = {  # status of Ray's own response → status and detail of the response that replaces it
@@ -39,7 +39,7 @@ _REFUSALS = {  # status of Ray's own response → status and detail of the respo
     429: (429, "too many requests are waiting; retry later"),
     503: (503, "no replica is available; retry later"),
 }
-# Ray need not watch for disconnecting clients in a replica, because `serve.web.client_disconnect` does so.
+# Ray does not need to detect disconnected clients in a replica, because `serve.web.client_disconnect` does so.
 _DO_NOT_WATCH = (b"x-request-disconnect-disabled", b"?1")
 _REPLICA_LOST = (503, "the replica stopped before it responded; retry later")
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}

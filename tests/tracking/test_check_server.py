@@ -106,7 +106,7 @@ def test_a_server_without_runs_is_reachable(answer: tuple[int, str], tmp_path: P
 
 def test_a_real_server_is_reachable(mlflow_server: MlflowServer, tmp_path: Path) -> None:
     finding = check_tracking(mlflow_server.storage(tmp_path), SCHEMAS)
-    assert (finding.status, finding.found) == ("ok", f"{mlflow_server.uri} answers")
+    assert (finding.status, finding.found) == ("ok", f"{mlflow_server.uri} responds")
 
 
 def test_other_addresses_are_not_opened(tmp_path: Path) -> None:
