@@ -75,9 +75,13 @@ class Batcher:
         self._threads = threads
         self._songs: deque[_Song] = deque()  # songs with windows that are not in a batch yet
         self._running = 0  # number of batches
-        self._changed = threading.Condition()  # guards `_songs` and `_running`
+        # The first thread takes songs that arrive while it is free. Only this thread ever uses several cores: with more
+        # threads than cores, OpenMP's threads would sleep between the layers of a network instead of waiting actively.
+        self._is_first_free = True
+        self._lock = threading.RLock()  # guards all of these
+        self._first, self._others = threading.Condition(self._lock), threading.Condition(self._lock)
         for number in range(threads):
-            threading.Thread(target=self._run, name=f"forward_{number}", daemon=True).start()
+            threading.Thread(target=self._run, args=(number == 0,), name=f"forward_{number}", daemon=True).start()
 
     async def __call__(self, classifier: Classifier, inputs: NDArray[Any]) -> NDArray[np.float32]:
         """Return the probabilities (W, G) of a song's windows, (W, *shape).
@@ -86,29 +90,34 @@ class Batcher:
             BatchError: the classifier failed.
         """
         song = _Song(classifier, inputs)
-        with self._changed:
+        with self._lock:
             self._songs.append(song)
-            self._changed.notify()
+            self._wake()
         return await asyncio.wrap_future(song.result)
 
-    def _run(self) -> None:
+    def _run(self, is_first: bool) -> None:
+        torch.get_num_threads()  # the first use in a thread sets the number that any thread has set last
         while True:
-            batch, cores = self._next_batch()
+            batch, cores = self._next_batch(is_first)
             self._metrics.batch(len(batch))
             torch.set_num_threads(cores)  # OpenMP keeps this setting per thread
-            self._classify(batch)
+            self._classify(batch, is_first)
 
-    def _next_batch(self) -> tuple[list[tuple[_Song, int]], int]:
+    def _wake(self) -> None:
+        """Make a thread take the songs in the queue."""
+        (self._first if self._is_first_free else self._others).notify()
+
+    def _next_batch(self, is_first: bool) -> tuple[list[tuple[_Song, int]], int]:
         """Wait for the next batch, and return it with the number of cores to use.
 
         The batch is a list of (song, window index) pairs; all songs in it use the same classifier.
         """
         batch: list[tuple[_Song, int]] = []
         skipped: list[_Song] = []  # songs for another classifier, oldest first
-        with self._changed:
+        with self._lock:
             while not batch:
-                while not self._songs:
-                    self._changed.wait()
+                while not self._songs or (self._is_first_free and not is_first):
+                    (self._first if is_first else self._others).wait()
                 while self._songs and len(batch) < self._max_windows:
                     song = self._songs.popleft()
                     if song.result.done():  # its request ended, or another of its windows failed
@@ -121,13 +130,14 @@ class Batcher:
                     if song.next_window < len(song.inputs):
                         self._songs.append(song)
             self._songs.extendleft(reversed(skipped))
+            self._is_first_free &= not is_first
             if self._songs:
-                self._changed.notify()  # another thread can start
-            cores = 1 if self._songs or self._running else self._threads
+                self._wake()  # another thread can start
+            cores = self._threads if is_first and not self._songs and not self._running else 1
             self._running += 1
         return batch, cores
 
-    def _classify(self, batch: list[tuple[_Song, int]]) -> None:
+    def _classify(self, batch: list[tuple[_Song, int]], is_first: bool) -> None:
         classifier = batch[0][0].classifier
         started = time.perf_counter()
         for song, window in batch:
@@ -142,7 +152,8 @@ class Batcher:
                 song.fail(batch_error)
             return
         finally:
-            with self._changed:
+            with self._lock:
+                self._is_first_free |= is_first
                 self._running -= 1  # before setting the results, because clients may then send their next files at once
         self._metrics.stage("forward", time.perf_counter() - started)
         for (song, window), row in zip(batch, rows, strict=True):
