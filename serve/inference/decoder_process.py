@@ -43,6 +43,13 @@ UNEXPECTED_ERROR = f"status {os.EX_DATAERR}"  # crash cause: an unexpected excep
 
 # Variables that the process inherits: program and library paths, thread counts, and the language.
 _VARIABLES = ("PATH", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "LANG", "LC_ALL")
+_MALLOC = {
+    "MALLOC_ARENA_MAX": "2",  # otherwise, each of a decoder's threads maps 64 MB of address space for its arena
+    # Memory is reused for the next samples. Returning it and mapping it again would take 1.5 ms of CPU time for a song
+    # of 30 s.
+    "MALLOC_MMAP_THRESHOLD_": "4194304",
+    "MALLOC_TRIM_THRESHOLD_": "8388608",
+}
 _SPARE_BYTES = 1_000_000_000  # address space beyond the initial size of the process and the file
 _MAX_HEADER_BYTES = 10_000
 _PIPE_BYTES = 1 << 20  # large enough for a block, so neither side waits for the other mid-block
@@ -72,7 +79,7 @@ class DecoderProcess:
         # This process may have imported modules from folders that are not on the default path of a new process.
         environment = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         environment |= {name: os.environ[name] for name in _VARIABLES if name in os.environ}
-        environment["MALLOC_ARENA_MAX"] = "2"  # otherwise each decoder thread maps 64 MB of address space for its arena
+        environment |= _MALLOC
         self._to, files = socket.socketpair()  # unlike a pipe, it can also transfer descriptors
         with files:
             self._process = subprocess.Popen(
