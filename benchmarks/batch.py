@@ -5,9 +5,9 @@ Run, from the project's folder:
     python -m benchmarks.batch --songs 100 --many 0      # quick, without measuring memory
     python -m benchmarks.batch --model models:/raygenre@champion
 
-All methods use the same cores. The songs are FLAC files of noise: twenty different files under many names. The cache is
-off. The times include starting worker processes or actors, but not starting Ray, because one Ray cluster serves many
-batches.
+All methods use the same cores. The songs are FLAC files of noise: twenty different files under many names. The
+prediction cache is not used. The times include starting worker processes or actors, but not starting Ray, because one
+Ray cluster serves many batches.
 """
 
 import os
@@ -50,7 +50,7 @@ def main(
     model: Annotated[str, typer.Option(help="The model (default: an untrained network).")] = "",
 ) -> None:
     """Print the predictions per second of each method, and Ray Data's memory use while it predicts many songs."""
-    torch.set_num_threads(1)  # as in workers
+    torch.set_num_threads(1)  # as in worker processes
     torch.manual_seed(0)
     genres = ("bells", "drone", "storm")
     classifier = (

@@ -27,7 +27,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy is imported
 
 import numpy as np
 import soxr

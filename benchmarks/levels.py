@@ -1,14 +1,14 @@
-"""Compares spectrogram speed with librosa and matplotlib; measures memory over 1000 songs.
+"""Compares spectrogram speed with that of librosa and matplotlib; measures memory use.
 
 Run from the project's folder (2 minutes on 2 cores):
     pip install -e '.[bench]'
     python benchmarks/levels.py                  # synthetic clips of 30 s
     python benchmarks/levels.py --clips DIR      # your own audio files
 
-Times are the CPU time of this process (user and system) with one thread. The methods are measured alternately, and the
-table shows medians. librosa and matplotlib draw the image to a PNG file in memory, as the dataset's author did.
-raygenre's levels contain the same image (tests/spectrogram/test_levels.py compares every pixel). The time to write the
-levels to a PNG file is measured as well.
+Times are CPU times of this process (user and system) on one thread. The methods are measured alternately, and the table
+shows medians. librosa and matplotlib draw the image to a PNG file in memory, as the dataset's author did. raygenre's
+levels contain the same image (tests/spectrogram/test_levels.py compares every pixel). The time to write the levels to a
+PNG file is measured as well. Memory use is measured over 1000 songs.
 """
 
 import io
@@ -108,7 +108,7 @@ def png_by_librosa(samples: Samples) -> bytes:
 
 
 def measure(methods: dict[str, list[Callable[[], object]]], repeats: int) -> dict[str, list[float]]:
-    """Return the CPU time of each call in seconds; methods alternate on each clip, after a warm-up call."""
+    """Return the CPU time of each call in seconds; the methods alternate on each clip, after a warm-up call."""
     for calls in methods.values():
         calls[0]()
     times: dict[str, list[float]] = {method: [] for method in methods}
@@ -152,7 +152,7 @@ def streaming(files: list[bytes], songs: int) -> Table:
 
 
 def resident() -> float:
-    """Return the resident memory of this process in MiB, on Linux."""
+    """Return the resident memory of this process in MiB (only on Linux)."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 

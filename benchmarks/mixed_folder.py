@@ -43,7 +43,7 @@ class MixedFolder:
         songs: usable songs.
         broken: files that look like songs but are unusable.
         others: files that are neither songs nor known clutter.
-        clutter: kind of clutter → number of files.
+        clutter: number of files of each kind of clutter.
     """
 
     songs: set[Path] = field(default_factory=set)

@@ -81,9 +81,9 @@ class Measured:
     """The measurements of a search.
 
     Attributes:
-        seconds: its duration in s, including uploads.
-        memory: its driver's memory in MiB after a fifth of the trials and at the end.
-        ends: when each trial ended, in s since the start, and the driver's CPU time up to that point.
+        seconds: duration of the search in s, including uploads.
+        memory: memory of the driver in MiB, after a fifth of the trials and at the end.
+        ends: for each trial, the time at which it ended, in s since the start, and the driver's CPU time until then.
     """
 
     seconds: float
@@ -151,7 +151,7 @@ def our_search(
 
 
 def stock_search(folder: Path, uri: str, *, trials: int) -> tuple[float, list[float]]:
-    """Run the same search with Ray's own components; return its duration in s and its driver's memory in MiB."""
+    """Run the same search with Ray's own components; return its duration in s and the driver's memory in MiB."""
     memory: list[float] = []
 
     class MemoryCallback(tune.Callback):
@@ -176,7 +176,7 @@ def stock_search(folder: Path, uri: str, *, trials: int) -> tuple[float, list[fl
 
 
 def resident() -> float:
-    """Return the resident memory of this process in MiB, on Linux."""
+    """Return the resident memory of this process in MiB (only on Linux)."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 

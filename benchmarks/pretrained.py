@@ -15,7 +15,7 @@ To use at most AVX2, set ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_EN
 - direct, pooled first: one patch at a time, pooled before being rectified and normalised.
 - unfolded: what raygenre does (`raygenre/pretrained/network.py`): matrix products over windows of frames.
 - FFT: the two wide kernels by two-dimensional FFTs, the rest unfolded.
-- bfloat16: unfolded, in bfloat16; only on processors with instructions for it.
+- bfloat16: unfolded, in bfloat16; only on processors with bfloat16 instructions.
 
 In the reference, the shape of `CLIP/tags` is (patches, 50). The shape of `CLIP/max` and `CLIP/mean`, which are the
 features before the dense layer, is (patches, 753). Differences are also reported in standard deviations of the
@@ -117,7 +117,7 @@ def evaluate(network: MusicNetwork, way: Way, patches: Tensor, *, together: int 
 
 
 def direct(layer: PooledConvolution, patches: Tensor) -> Tensor:
-    """(P, T, M) → (P, C, T)."""
+    """Compute a layer (P, T, M) → (P, C, T) as in the original."""
     assert layer.convolution.bias is not None
     spread = F.relu(convolved(layer, patches, layer.convolution.weight) + layer.convolution.bias[:, None, None])
     normalised: Tensor = layer.normalisation(spread.flatten(2))
@@ -125,14 +125,14 @@ def direct(layer: PooledConvolution, patches: Tensor) -> Tensor:
 
 
 def pooled_first(layer: PooledConvolution, patches: Tensor) -> Tensor:
-    """(P, T, M) → (P, C, T)."""
+    """Compute a layer (P, T, M) → (P, C, T), pooling before rectification and normalisation."""
     signs = torch.where(layer.normalisation.weight < 0, -1.0, 1.0)
     spread = convolved(layer, patches, layer.convolution.weight * signs[:, None, None, None])
     return layer.completed(spread.amax(dim=-1), signs)
 
 
 def by_fft(layer: PooledConvolution, patches: Tensor) -> Tensor:
-    """(P, T, M) → (P, C, T); only for the wide kernels, because the long kernels are slower this way."""
+    """Compute a layer (P, T, M) → (P, C, T) with FFTs if its kernels are wide; long kernels are slower this way."""
     if layer.bands == 1:
         return layer.forward(patches)
     size = (200, log_mel.BANDS)  # a length for which FFTs are fast, with room for the kernel
@@ -148,7 +148,7 @@ def by_fft(layer: PooledConvolution, patches: Tensor) -> Tensor:
 
 
 def convolved(layer: PooledConvolution, patches: Tensor, kernels: Tensor) -> Tensor:
-    """(P, T, M) → (P, C, T, positions), without bias."""
+    """Convolve padded patches with kernels, without bias: (P, T, M) → (P, C, T, positions)."""
     padded = F.pad(patches, (0, 0, (layer.frames - 1) // 2, layer.frames // 2))
     return F.conv2d(padded[:, None], kernels)
 
@@ -191,7 +191,7 @@ def agreement(pretrained: Pretrained, data: Path, reference: Path) -> Iterator[T
 
 
 class Fewer:
-    """Collects how much the clips' tags change if only some evenly spaced patches are used."""
+    """Records how much the clips' tags change if only some evenly spaced patches are used."""
 
     def __init__(self) -> None:
         self._changes: dict[int, list[tuple[float, int]]] = {count: [] for count in (5, 3)}

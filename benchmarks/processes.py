@@ -51,7 +51,7 @@ def _stats() -> dict[int, list[str]]:
     """Return, for each process, the fields of /proc/ID/stat that follow its name."""
     stats = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):  # it has just exited
+        with suppress(OSError):  # the process has just exited
             stats[int(path.parent.name)] = path.read_text().rpartition(")")[2].split()
     return stats
 

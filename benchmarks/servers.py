@@ -136,6 +136,6 @@ def running(server: Server, work: Path, image: bytes) -> Iterator[tuple[int, int
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        for pid, _ in started.items() & start_times(started).items():  # that the server left running
+        for pid, _ in started.items() & start_times(started).items():  # processes that the server left running
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

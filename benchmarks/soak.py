@@ -5,7 +5,7 @@ Run from the project's folder (half an hour):
     python -m benchmarks.soak --minutes 3         # a short test
     python -m benchmarks.soak --rate 50           # requests per second
 
-First, 16 clients each send one request after another for some time, to measure the rate that the endpoint can sustain.
+First, 16 clients each send requests one after another for some time, to measure the rate that the endpoint can sustain.
 Nineteen out of twenty requests send an image; the others send a 30 s MP3. Growth is the slope of a least-squares line
 through the resident memory, which is measured every 5 s. The first sixth of the time is left out, because caches are
 still filling then. If the total memory of all processes grows by more than 1 MB per minute, the exit status is 1.
@@ -40,7 +40,7 @@ from raygenre.model.network import GenreCNN, ModelConfig
 
 ONE_REPLICA = {"RAYGENRE_MAX_REPLICAS": "1"}  # a second replica would look like a leak
 CLIENTS = 32  # open connections
-SHARE = 0.8  # of the rate that the endpoint can sustain
+SHARE = 0.8  # fraction of the rate that the endpoint can sustain
 SATURATING = 16  # clients
 SATURATED_REQUESTS = 1500
 INTERVAL = 5  # s
@@ -108,7 +108,7 @@ def total(memory: dict[str, list[float]]) -> list[float]:
     """Return the total memory of all roles at each point in time.
 
     Raises:
-        RuntimeError: at some point in time, no process had one of the roles.
+        RuntimeError: at some point in time, a role had no running process.
     """
     for role, values in memory.items():
         if not values or not all(values):
@@ -128,7 +128,7 @@ def growth(values: list[float]) -> float:
 
 
 def sustained_rate(port: int, bodies: list[bytes]) -> float:
-    """Return how many requests per second the endpoint answers if several clients each send one request after another.
+    """Return how many requests per second the endpoint can sustain when several clients send requests continuously.
 
     Raises:
         RuntimeError: a request fails.

@@ -46,8 +46,8 @@ class Case:
     """A command, and its time limit.
 
     Attributes:
-        status: its expected exit status.
-        ready: the text with which it reports that it is ready; if empty, the command is timed until it ends.
+        status: expected exit status.
+        ready: text that the command prints once it is ready; if empty, the command is timed until it ends.
     """
 
     title: str
@@ -58,7 +58,7 @@ class Case:
 
 
 def new_storage(root: Path) -> None:
-    """Create a storage with an untrained champion."""
+    """Create a storage folder with an untrained champion."""
     server = Server(resolve(root))
     run = server.client.create_run(server.experiment_id)
     folder = root / "classifier"
@@ -106,7 +106,7 @@ def measure(case: Case) -> tuple[float, float]:
 
 
 def fastest(case: Case, repeats: int) -> tuple[float, float]:
-    measure(case)  # not counted: it reads libraries from disk
+    measure(case)  # not counted, because this call reads libraries from disk
     return min(measure(case) for _ in range(repeats))
 
 

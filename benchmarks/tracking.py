@@ -35,7 +35,7 @@ from raygenre.tracking.tracker import Tracker
 
 NAMES = METRICS[:6]
 EXPERIMENT = "stock"
-MIN_SPEEDUP = 10.0  # of the tracker relative to the stock callback
+MIN_SPEEDUP = 10.0  # speedup of the tracker relative to the stock callback
 
 Values = dict[int, dict[str, list[tuple[int, float]]]]
 """For each trial and metric, the epochs and values."""
@@ -68,7 +68,7 @@ def epochs_of(trial: int, epochs: int) -> Iterator[dict[str, float]]:
 
 
 def log_with_tracker(folder: Path, uri: str, trials: int, epochs: int) -> None:
-    """Log the way a search does, through the spool and the sender."""
+    """Log as a search does, through the spool and the sender."""
     tracker = Tracker(Server(resolve(folder, uri)), folder, "tracking")
     parent = tracker.start("tracking", "search")
     for number in range(trials):
@@ -133,13 +133,13 @@ def count_requests() -> Iterator[list[int]]:
 
 
 def cpu_of_children() -> float:
-    """Return the CPU time of this process's descendants in seconds, on Linux."""
+    """Return the CPU time of this process's descendants in seconds (only on Linux)."""
     parents: dict[int, int] = {}
     cpu: dict[int, float] = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             fields = (folder / "stat").read_text().rpartition(")")[2].split()
-        except OSError:  # it has just exited
+        except OSError:  # the process has just exited
             continue
         parents[int(folder.name)] = int(fields[1])
         cpu[int(folder.name)] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
@@ -170,7 +170,7 @@ def main(
     epochs: Annotated[int, typer.Option(help="Epochs of each trial.", min=1)] = 50,
 ) -> None:
     """Measure both loggers."""
-    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # printing a run's URL takes an extra request
+    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # printing a run's URL requires an additional request
     table = Table("logger", "s", "HTTP requests", "CPU s of the driver", "CPU s of the server")
     costs = []
     for logger in ("raygenre", EXPERIMENT):

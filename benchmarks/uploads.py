@@ -130,7 +130,7 @@ def write_wav(path: Path) -> Path:
 
 @contextmanager
 def watched(process: int) -> Iterator[Peaks]:
-    """Measure the memory of the server's processes."""
+    """Measure the memory of the server's processes, and yield the peaks."""
 
     def now() -> dict[str, float]:
         return {role: sum(map(resident, titled(title, process))) * 2**20 / 1e6 for role, title in ROLES.items()}

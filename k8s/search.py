@@ -52,7 +52,7 @@ def search(overlay: str, study: str, trials: int, *options: str) -> list[dict[st
 
 
 def _rename_settings(value: object, study: str) -> None:
-    """Replace all references to the ConfigMap in place."""
+    """Rename all references to the ConfigMap, in place."""
     if isinstance(value, list):
         for part in value:
             _rename_settings(part, study)

@@ -19,7 +19,7 @@ START, END = "<!-- tree: python scripts/tree.py --write -->", "<!-- end of tree 
 # Packages that are shown with all their modules.
 IN_FULL = ("raygenre", "serve", "experiments", "scripts")
 
-# Folders that are shown as one line each. The caption replaces the docstring of the package.
+# Folders that are each shown as a single line. The caption replaces the docstring of the package.
 FOLDERS = {
     "benchmarks": "",
     "k8s": "",

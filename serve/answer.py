@@ -23,7 +23,7 @@ def answer(prediction: Prediction, song: Song, model: LiveModel, request_id: str
 
 
 def windows_of(song: Song, prediction: Prediction) -> list[Window]:
-    """Return the answers for the windows of a song or part of a song; an image has no windows."""
+    """Return the answers for the windows of a song, or of a part of a song; an image has no windows."""
     windows = []
     for number, (start, end), row in zip(song.numbers, song.times, prediction.windows, strict=bool(song.times)):
         genre = max(row, key=lambda name: row[name])

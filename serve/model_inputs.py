@@ -1,4 +1,4 @@
-"""Computes the inputs of the champion and the challenger for a file; their kinds may differ."""
+"""Computes the champion's and the challenger's inputs for a file; the kinds may differ."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -12,7 +12,7 @@ from serve.errors import RefusalError
 from serve.inference.live_models import LiveModel
 
 Reader = Callable[[Content, InputKind], Awaitable[Song]]
-"""Returns a file's input of the given kind."""
+"""Returns the model input of the given kind for a file."""
 
 
 async def inputs_of(
@@ -46,5 +46,5 @@ async def _input(file: UploadedFile | Song, kind: InputKind, read: Reader) -> So
 
 
 def same(kind: InputKind, other: InputKind) -> bool:
-    """Whether two kinds of input produce the same values."""
+    """Return whether two kinds of input produce the same values."""
     return (kind.recipe, kind.weights_sha256) == (other.recipe, other.weights_sha256)

@@ -44,7 +44,7 @@ def check(settings: Settings, host: str, port: int) -> bool:
 
     Raises:
         ApiKeyError: the keys are unusable, or other machines could use the endpoint without a key.
-        RegistryError: there is nothing to serve.
+        RegistryError: neither a model nor the pretrained network is available, or the registry is unreachable.
         PortError: a port is in use, or the host is not an address of this machine.
     """
     is_open = proxy_environment.opens_all_addresses(proxy_environment.DEFAULTS | proxy_environment.MACHINE | os.environ)
@@ -54,7 +54,7 @@ def check(settings: Settings, host: str, port: int) -> bool:
 
 
 def check_model(server: Server, settings: Settings) -> bool:
-    """Check that there is something to serve.
+    """Check that a model or the pretrained network can be served.
 
     Returns:
         True if a model is available; False if only the pretrained network is, which predicts tags until the registry

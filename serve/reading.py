@@ -25,7 +25,7 @@ class Reading:
 
     Attributes:
         kind: the kind of input.
-        song: future of the whole input; it raises a RefusalError if the file cannot be used.
+        song: future for the whole input; awaiting it raises a RefusalError if the file cannot be used.
     """
 
     def __init__(self, service: Service, models: Sequence[LiveModel], file: UploadedFile, deadline: Deadline) -> None:
@@ -37,7 +37,7 @@ class Reading:
         self.song.add_done_callback(lambda _: self._classified.put_nowait(None))
 
     async def parts(self) -> AsyncIterator[tuple[Song, Prediction]]:
-        """Yield each part of the song with the prediction of the preferred model that has not failed.
+        """Yield each part of the song with the prediction of the most preferred model that has not failed.
 
         Iteration stops at the end of the song, or earlier if the file turns out to be unusable or all models fail.
         """

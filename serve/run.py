@@ -34,7 +34,7 @@ def run(settings: Settings, host: str, port: int, *, on_ready: Callable[[], None
 
     Raises:
         EndpointError: Ray or a replica cannot be started.
-        RaygenreError: as for `build_application`.
+        RaygenreError: see `build_application`.
     """
     handlers = [signal.getsignal(number) for number in _SIGNALS]
     is_running = False

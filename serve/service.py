@@ -62,7 +62,7 @@ class Service:
 
     @property
     def window_kind(self) -> InputKind:
-        """The kind of input that defines the windows in the answers."""
+        """The kind of input that determines the windows in the answers."""
         if self.tagger and not self.models.has_champion:
             return self.tagger.kind
         return self.models.champion.input
@@ -75,7 +75,7 @@ class Service:
     async def predict(
         self, files: Sequence[UploadedFile | Song], request_id: str, *, deadline: Deadline, version: str = ""
     ) -> list[Answer | RefusalError]:
-        """Return one answer per file, in order, or the reason why there is no answer: 415, 422 or 503.
+        """Return, for each file in order, an answer or the refusal (415, 422 or 503) that explains why there is none.
 
         Args:
             files: uploaded files, or the levels of pictures.
@@ -98,7 +98,7 @@ class Service:
     def choose(self, deadline: Deadline, version: str = "") -> tuple[LiveModel, LiveModel | None]:
         """Return the champion, and the challenger if it should answer; extend the deadline for slow inputs.
 
-        Args, Raises: as for `LiveModels.choose`.
+        Args, Raises: see `LiveModels.choose`.
         """
         champion, challenger = self.models.choose(version)
         if any(model.input.weights_sha256 for model in (champion, challenger) if model):
@@ -191,7 +191,7 @@ class Service:
         first: Prediction | BaseException,
         second: Prediction | BaseException,
     ) -> tuple[LiveModel, Prediction]:
-        """Return the model whose prediction is used, and that prediction; record whether both agree.
+        """Return the model whose prediction is used, and that prediction; record whether the two models agree.
 
         Args:
             first: the challenger's prediction, or its error.

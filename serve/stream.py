@@ -55,7 +55,7 @@ class Stream:
         """Wait for the next piece.
 
         Raises:
-            RefusalError: 415, 422, 429 or 503, as for `Service.predict`.
+            RefusalError: 415, 422, 429 or 503; see `Service.predict`.
             Exception: the model failed.
         """
         piece = await self._pieces.get()
@@ -103,7 +103,7 @@ class Stream:
                 async for part, prediction in reading.parts():
                     has_pictures = self._pictures and reading.kind.name == "levels"
                     for window, levels in zip(windows_of(part, prediction), part.windows, strict=bool(part.times)):
-                        if window.number > last:  # not already sent before the challenger failed
+                        if window.number > last:  # was not already sent before the challenger failed
                             self._pieces.put_nowait((window, levels if has_pictures else None))
                             last = window.number
                 if not reading.has_failed:

@@ -1,8 +1,8 @@
-"""Shared fixtures, and the tests' marks and groups.
+"""Shared fixtures, and the code that marks and groups the tests.
 
 The fixtures include a small data set, a Ray cluster and a finished search.
 
-Fixtures import heavy libraries themselves, so that tests that do not need them start immediately.
+Heavy libraries are imported inside the fixtures, so that tests that do not need these libraries start immediately.
 """
 
 import io
@@ -37,10 +37,10 @@ os.environ["RAYGENRE_CACHE"] = str(Path(tempfile.gettempdir()) / "raygenre-cache
 # spectrogram takes ten times as long, because the threads wait for each other after every block.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# Without cached bytecode, every process compiles its imports, which takes 6 s of CPU time.
+# Without cached bytecode, every process compiles the modules that it imports, which takes 6 s of CPU time.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
-# If a shell starts pytest in the background, pytest and its child processes would ignore Ctrl-C.
+# Without this handler, pytest and its child processes would ignore Ctrl-C if a shell started pytest in the background.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 GENRES = ("bells", "drone", "storm")
@@ -53,11 +53,11 @@ GROUPS = {
     "mlflow_server": "mlflow",
     "rivals_ring": "registry",
 }
-"""Expensive fixtures, each with the test group that shares it in one pytest-xdist worker."""
+"""Expensive fixtures, each with the group of tests that use it; a group runs in one pytest-xdist worker."""
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Skip files that have only slow tests unless these are selected, because some take several seconds to import."""
+    """Skip files with only slow tests unless slow tests are selected, because importing some takes several seconds."""
     wanted = config.option.markexpr
     if wanted in ("not slow", "unit", "integration", "unit or integration") and collection_path.suffix == ".py":
         return bool(re.search(r"^pytestmark = .*mark\.slow\b", collection_path.read_text(), re.MULTILINE)) or None
@@ -66,9 +66,10 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Add the marks `integration` and `unit`, and group tests by the fixture that they share, otherwise by file.
+    """Mark tests as `integration` or `unit`, and group them by the expensive fixture that they share, or else by file.
 
-    Workers take the groups in the order of the tests, so the tests are sorted to start the longest groups first.
+    Workers process the groups in the order of the tests, so the tests are sorted such that the longest groups start
+    first.
     """
     order = {}
     for item in items:
@@ -139,7 +140,7 @@ def tracks(tracks_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> "Da
 
 @pytest.fixture(scope="session")
 def songs_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Thirty recordings of 4 s of three synthetic genres, one folder per genre."""
+    """Thirty 4 s recordings of three synthetic genres, with one folder per genre."""
     from raygenre.audio.synthesis import synthesise
     from tests.helpers.sounds import encode
 
@@ -228,7 +229,7 @@ def finished(tracks: "Dataset", ray_cluster: None, tmp_path_factory: pytest.Temp
     storage = resolve(tmp_path_factory.mktemp("finished"), None)
     ledger = new_ledger(storage.studies.folder, tracks, folds=2, patience=9, warm_start=["spring trial 3"])
     text = io.StringIO()
-    # Promoted by force, because two epochs on thirty tracks may produce a model that is no better than chance.
+    # Promotion is forced, because two epochs on thirty tracks may produce a model that is no better than chance.
     server = Server(storage)
     outcome = tune.run(ledger, tracks, server, resources=Resources(1, 0), promote=True, display=TextDisplay(text))
     return FinishedSearch(storage, ledger, tracks, outcome, text.getvalue())

@@ -89,7 +89,7 @@ def _problems(resources: list[Resource], crds: schemas.Schemas | None) -> Iterat
 
 
 def main(arguments: list[str]) -> int:
-    """Check the named overlays, or all of them; print the problems and return the exit status."""
+    """Check the named overlays, or all by default; print problems and return the exit status."""
     folder = os.environ.get("KUBERAY_CRDS")
     if unknown := sorted(set(arguments) - set(rendering.names())):
         sys.stdout.write(f"there is no overlay {', '.join(unknown)}; overlays: {', '.join(rendering.names())}\n")

@@ -15,7 +15,7 @@ RAY_CLUSTER = "ray.io/cluster"
 _GENERATIONS = {"Deployment": "pod-template-hash", "StatefulSet": "controller-revision-hash"}
 """Labels that distinguish an upgrade's new pods from the pods that they replace."""
 UPLOAD_SECONDS, LONGEST_ANSWER = 3600.0, 210.0
-"""Time limits of the endpoint in s: for an upload, and for a prediction for the longest audio with pretrained features.
+"""Time limits of the endpoint in seconds: for an upload, and for predicting the longest audio with pretrained features.
 They are not imported from `serve.admission.limits`, because that module requires packages that this check does not
 install."""
 READY = "/readyz"

@@ -15,7 +15,7 @@ from k8s.check.sources import at
 STORAGE = "RAYGENRE_STORAGE"
 SHARED = "ReadWriteMany"
 NODES = "raygenre/nodes"
-"""Annotation of a claim with the number of nodes in the cluster. On a single node, ReadWriteOnce is sufficient."""
+"""Annotation of a claim: the number of nodes in the cluster. On a single node, ReadWriteOnce is sufficient."""
 
 
 def problems(resources: list[Resource]) -> Iterator[str]:
@@ -35,7 +35,7 @@ def problems(resources: list[Resource]) -> Iterator[str]:
 
 
 def _once(claim: Resource, resources: list[Resource]) -> Iterator[str]:
-    """Yield a single-node claim that several pods mount at once, ignoring jobs, which end early."""
+    """Yield a line if several pods, not counting jobs, mount a single-node claim at once."""
     users = [pod for pod in pods(resources) if claim["metadata"]["name"] in _mounted(pod)]
     counts = {
         pod.where: sums.count(pod, upgrading=True) for pod in users if pod.owner["kind"] not in ("Job", "CronJob")

@@ -11,7 +11,7 @@ COMPONENT = "app.kubernetes.io/component"
 
 
 def problems(resources: list[Resource]) -> Iterator[str]:
-    """Yield Secrets used by the wrong pods, and keys used by the wrong variables."""
+    """Yield pods using Secrets not meant for them, and variables reading the wrong key."""
     for pod in pods(resources):
         yield from dict.fromkeys(_of_pod(pod))
 

@@ -36,14 +36,14 @@ def problems(resources: list[Resource]) -> Iterator[str]:
 
 
 def devices(container: dict[str, Any]) -> dict[str, Decimal]:
-    """Return the GPUs and GPU fractions that a container requests, by resource name."""
+    """Return the numbers of GPUs and GPU fractions that a container requests, by resource name."""
     given = container.get("resources") or {}
     both = {**(given.get("requests") or {}), **(given.get("limits") or {})}
     return {what: amount(number) for what, number in both.items() if _DEVICE.fullmatch(what) and amount(number)}
 
 
 def capacity(pod: Pod) -> dict[str, Decimal]:
-    """Return the number of CPUs and GPUs that Ray assumes for a node."""
+    """Return the numbers of CPUs and GPUs that Ray assumes a node has."""
     container, params = pod.spec["containers"][0], pod.group.get("rayStartParams") or {}
     given = container.get("resources") or {}
     cpus = (given.get("limits") or {}).get("cpu") or (given.get("requests") or {}).get("cpu") or 0

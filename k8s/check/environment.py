@@ -10,12 +10,12 @@ from k8s.check.sources import at
 
 @dataclass(frozen=True)
 class Setting:
-    """A variable's value.
+    """The value of an environment variable, and the field that sets it.
 
     Attributes:
-        value: the value.
-        owner: the object that sets it.
-        field: the field that sets it.
+        value: the variable's value.
+        owner: the object that contains the field.
+        field: path of the field that sets the variable.
     """
 
     value: str
@@ -29,7 +29,7 @@ class Setting:
 
 
 def environment(pod: Pod, resources: list[Resource]) -> dict[str, Setting]:
-    """Return the variables by name; values from Secrets are not in the rendering and are therefore omitted."""
+    """Return the variables by name, except those from Secrets, which the rendering lacks."""
     maps = {one["metadata"]["name"]: one for one in resources if one["kind"] == "ConfigMap"}
     return dict(_variables(pod, maps))
 

@@ -23,7 +23,10 @@ _URL = re.compile(r"[a-z][a-z0-9+.-]*:")
 
 
 def problems(resources: list[Resource]) -> Iterator[str]:
-    """Yield settings whose folder is not on a volume, or is on one that is read-only or starts empty in every pod."""
+    """Yield settings whose folder is not on a suitable volume.
+
+    A volume is unsuitable if it is mounted read-only or starts empty in every pod.
+    """
     found: dict[str, str] = {}  # pods share settings, but each setting is reported only once
     for pod in pods(resources):
         given = environment(pod, resources)

@@ -31,7 +31,7 @@ from k8s.check.rendering import Resource, name
 
 DASHBOARD, RAY_CLIENT, GCS, DNS, SERVE, API, HTTP, XDS = 8265, 10001, 6379, 53, 8000, 443, 80, 15012
 _FOR_OUTSIDE = (SERVE, HTTP)  # ports that a load balancer's network may reach
-NAMED = 2  # pods named per line; the others are counted
+NAMED = 2  # maximum number of pods that a line names; the others are only counted
 UNMATCHED = "matches no pod"
 API_SERVER = "kube-apiserver"
 """Cilium's name for the API server. Kubernetes' own policies cannot refer to it by name."""
@@ -67,7 +67,7 @@ def _together(blocked: list[tuple[str, str, str, str]]) -> Iterator[str]:
     Each line covers all affected pods.
 
     Args:
-        blocked: source, target, port, and the direction that is not allowed.
+        blocked: source, target, port and forbidden direction of each blocked connection.
     """
     ports: dict[tuple[str, str, str], list[str]] = {}
     for source, target, door, direction in dict.fromkeys(blocked):
@@ -151,7 +151,7 @@ def _open(policies: list[Resource], pod: Pod, found: list[Pod]) -> Iterator[str]
 def _cilium(policies: list[Resource], found: list[Pod]) -> Iterator[str]:
     """Yield autoscaling heads that Cilium's policies prevent from reaching the API server.
 
-    Cilium policies that match no pod are reported, too.
+    Cilium's policies that match no pod are reported as well.
     """
     for policy in policies:
         if not any(selects(policy["spec"]["endpointSelector"], pod.labels) for pod in found):

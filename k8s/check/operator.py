@@ -131,7 +131,7 @@ def _job(spec: dict[str, Any], cluster: dict[str, Any]) -> Iterator[str]:
 
 
 def _deadlines(resource: Resource) -> Iterator[str]:
-    """Yield a deadline that can end a search while it still waits for nodes.
+    """Yield a line if the overall deadline can end a search that is still waiting for nodes.
 
     Both deadlines start at the same time.
     """

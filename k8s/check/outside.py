@@ -33,7 +33,7 @@ VARIABLES = {
     "MLFLOW_FLASK_SERVER_SECRET_KEY": ("mlflow-server", "flask-key"),
     "REDISCLI_AUTH": ("redis", "password"),
 }
-"""For each variable whose value is a single key of a secret, the secret and the key."""
+"""For each variable that reads a single key of a secret, the secret and the key."""
 
 PORTS = {"postgres-mlflow": 5432, "postgres-search": 5432, "postgres-jobs": 5432, "s3": 443}
 """For each secret, the port outside the namespace that pods with this secret must reach."""

@@ -1,8 +1,8 @@
 """Finds all pods of a rendering, including those that the operator creates from Ray kinds.
 
-The operator adds labels that distinguish heads from workers to each template. Heads of autoscaling clusters also get an
-autoscaler container, and workers an init container that waits for the head. In addition, the operator creates a pod
-that submits a job, and one that clears Redis when a cluster with fault tolerance is deleted.
+To each template, the operator adds labels that distinguish heads from workers. Heads of autoscaling clusters also get
+an autoscaler container, and workers get an init container that waits for the head. In addition, the operator creates a
+pod that submits a job, and one that clears Redis when a cluster with fault tolerance is deleted.
 """
 
 import re
@@ -27,7 +27,7 @@ _PORTS = (  # rayStartParams that set a port on which a node listens
     "metrics-export-port",
 )
 _SERVE_PORTS = {HEAD: (8500, 8500), WORKER: (30_000, 31_000)}
-"""Ray's default ports behind HAProxy: for the proxy that holds requests while no replica runs, and for the replicas."""
+"""Ray's default ports behind HAProxy: of the proxy that holds requests while no replica is running, and of replicas."""
 _OPTIONS = ("image", "imagePullPolicy", "env", "envFrom", "resources", "securityContext", "volumeMounts")
 """The fields of autoscalerOptions that the operator copies to the autoscaler's container."""
 _INHERITED = ("image", "imagePullPolicy", "env", "envFrom", "securityContext", "volumeMounts")
@@ -44,7 +44,7 @@ class Pod:
         owner: the object that the pod belongs to.
         labels: labels by which policies and services select the pod.
         spec: the pod's specification.
-        role: head, worker, submitter, redis-cleanup or gateway of a Ray kind; empty otherwise.
+        role: for a pod of a Ray kind, head, worker, submitter, redis-cleanup or gateway; empty for other pods.
         listens: port ranges on which the pod listens, each as its first and last port.
         runs_on: whether the pod is meant to run indefinitely.
         annotations: annotations of the template.
@@ -99,7 +99,7 @@ def clusters(resource: Resource) -> dict[str, Any] | None:
 
 
 def pods(resources: list[Resource]) -> Iterator[Pod]:
-    """Yield all pods of the objects."""
+    """Yield the pods of all objects."""
     for resource in resources:
         spec = resource.get("spec") or {}
         if resource["kind"] in _TEMPLATED:

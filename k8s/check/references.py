@@ -43,7 +43,7 @@ def problems(resources: list[Resource]) -> Iterator[str]:
 
 
 def _namespaces(resources: list[Resource]) -> Iterator[str]:
-    """Yield each missing namespace once, not once per object, because a kustomization sets it for all its objects."""
+    """Yield each missing namespace once, because a kustomization sets it for all its objects."""
     namespaces = [resource["metadata"]["name"] for resource in resources if resource["kind"] == "Namespace"]
     strays: dict[str, list[Resource]] = {}
     for resource in resources:
@@ -119,7 +119,7 @@ def named(pod: Pod) -> Iterator[Reference]:
 
 
 def _taken(pod: Pod, container: dict[str, Any], place: str) -> Iterator[Reference]:
-    """Yield the objects from which a container takes its environment."""
+    """Yield the objects from which a container reads its environment variables."""
     for number, source in enumerate(container.get("envFrom", [])):
         for field, kind in (("configMapRef", "ConfigMap"), ("secretRef", "Secret")):
             if field in source:
@@ -177,7 +177,7 @@ def addresses(resource: Resource) -> Iterator[tuple[str, int]]:
 
 
 def _addressed(resource: Resource) -> Iterator[tuple[str, int, str]]:
-    """Yield the services and ports as `addresses` does, each with the field that refers to it."""
+    """Yield the same services and ports as `addresses`, each with the field that refers to them."""
     texts = {f"data.{key}": text for key, text in (resource.get("data") or {}).items()}
     texts = texts if resource["kind"] == "ConfigMap" else {}
     cluster = clusters(resource) or {}

@@ -149,16 +149,16 @@ def check_listed(folder: Path) -> None:
 
 
 def listed(folder: Path) -> set[str]:
-    """Return the names of the components that a kustomization and those under it list."""
+    """Return the names of the components that a kustomization and its bases list."""
     given = _kustomization(folder)
     found = {Path(path).name for path in given.get("components", [])}
     return found.union(*(listed(folder / path) for path in given.get("resources", [])))
 
 
 def namespace(folder: Path) -> str:
-    """Return the namespace that a kustomization sets; empty if none is set.
+    """Return the namespace of a kustomization's objects; empty if none is set.
 
-    If it sets none, the first kustomization under it that sets one determines the namespace.
+    If the kustomization itself sets none, the first of its bases that does so determines the namespace.
     """
     given = _kustomization(folder)
     found = str(given.get("namespace", ""))
@@ -168,9 +168,10 @@ def namespace(folder: Path) -> str:
 
 
 def _build(folder: Path, components: Sequence[str], home: str) -> list[Resource]:
-    """Build a kustomization with components that it does not list itself, and annotate its objects with their files.
+    """Build a kustomization with additional components; annotate its objects with their files.
 
     Args:
+        components: the components; those that the kustomization already lists are not added again.
         home: the namespace for all objects; if empty, objects keep their own.
     """
     with tempfile.TemporaryDirectory() as place:

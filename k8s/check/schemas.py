@@ -38,7 +38,7 @@ def problems(resources: list[Resource], crds: Schemas | None) -> Iterator[str]:
     """Yield violations of the schemas.
 
     Args:
-        crds: schemas of Ray's kinds; None skips these kinds.
+        crds: schemas of Ray's kinds; None to skip these kinds.
     """
     for resource in resources:
         kind = (resource["apiVersion"], resource["kind"])

@@ -18,7 +18,7 @@ PATIENCE_S = 30
 """How long to wait for a new server to create the namespace `default`."""
 
 LONGEST = 600
-"""Maximum number of characters of an error to print; some errors repeat whole objects."""
+"""Maximum length of a printed error in characters; some errors repeat whole objects."""
 
 _COMMAND = re.compile(r"^kubectl apply( --\S+)*: ")
 _VALUE = re.compile(r" Invalid value: (?:(?! Invalid value: ).)*?: field is immutable")
@@ -83,7 +83,7 @@ def answer(resources: list[Resource]) -> Answer:
 
 
 def others(version: str, known: set[str]) -> list[str]:
-    """Return the versions of a group that the server supports; it would reject any other version."""
+    """Return the versions of an API group that the server supports; it rejects all others."""
     return sorted(one for one in known if one.partition("/")[0] == version.partition("/")[0])
 
 
@@ -105,7 +105,7 @@ def brief(message: str, resource: Resource | None = None) -> str:
 
 
 def _apply(resources: list[Resource]) -> list[str]:
-    """Dry-run objects and return the warnings."""
+    """Apply objects in a dry run, and return the server's warnings."""
     return kubectl_warned(
         "apply",
         "--server-side",

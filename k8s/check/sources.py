@@ -56,7 +56,7 @@ def file(resource: dict[str, Any], field: str) -> str:
     This is the last file that patches the field, its parent or part of it, or else the object's own file.
 
     Args:
-        field: its path, for example `spec.replicas`, `spec.containers[0].image` or `spec.hard[requests.cpu]`.
+        field: path of the field, for example `spec.replicas`, `spec.containers[0].image` or `spec.hard[requests.cpu]`.
     """
     own, *passed = _listed(resource) or [""]
     keys = [one[0] or one[1] for one in _KEY.findall(field)]

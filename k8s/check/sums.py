@@ -14,7 +14,7 @@ from k8s.check.pods import HEAD, SUBMITTER, WORKER, Pod, pods
 from k8s.check.rendering import Resource
 
 SEARCHES = "raygenre/searches"
-"""Annotation of a ResourceQuota: the number of concurrent full-size searches that it has room for."""
+"""Annotation of a ResourceQuota: the number of concurrent full-size searches for which the quota has room."""
 
 Sums = dict[str, Decimal]
 """Amounts by their names in a ResourceQuota, for example `requests.cpu` in CPUs and `limits.memory` in B."""
@@ -32,7 +32,7 @@ _COLUMNS = {
 
 
 def states(resources: list[Resource]) -> dict[str, Sums]:
-    """Return the sums of each state by its name, from the smallest to the largest."""
+    """Return the sums of each state, by the state's name, from the smallest to the largest state."""
     least, most = replicas(resources)
     number = searches(resources)
     others = f"next to {number} {'search' if number == 1 else 'searches'}"
@@ -63,7 +63,7 @@ def total(resources: list[Resource], *, most: bool = False, upgrading: bool = Fa
 
     Args:
         most: whether the endpoint has its maximum instead of its minimum number of workers.
-        upgrading: whether new pods run next to those they replace.
+        upgrading: whether new pods run next to the pods that they replace.
         number: number of concurrent searches, each with its maximum number of workers.
     """
     sums: Sums = {}
@@ -133,7 +133,7 @@ def replicas(resources: list[Resource]) -> tuple[int, int]:
 
 
 def ranges(resources: list[Resource], kind: str) -> Iterator[dict[str, Any]]:
-    """Yield the limits of the namespace's LimitRanges for Container, Pod or PersistentVolumeClaim."""
+    """Yield the limits that LimitRanges set for a kind: Container, Pod or PersistentVolumeClaim."""
     for resource in resources:
         if resource["kind"] == "LimitRange":
             yield from (one for one in resource["spec"]["limits"] if one["type"] == kind)

@@ -60,8 +60,8 @@ def blocks(
         yielded for every file.
 
     Raises:
-        AudioError: the file is not audio, is damaged, empty or too long (TooLongError), has a sample rate outside 1 to
-            768 kHz, or contains non-finite samples. The blocks before the damaged part are still yielded.
+        AudioError: the file is not audio; is damaged, empty or too long (TooLongError); has a sample rate outside the
+            range of 1 to 768 kHz; or contains non-finite samples. The blocks before the damaged part are still yielded.
         OSError: the file cannot be opened, or the stream cannot be read.
     """
     is_empty = True
@@ -75,7 +75,7 @@ def blocks(
                 if not container.streams.audio:
                     raise AudioError(no_track_reason(stream, found.name))
                 index = _track(container, longest_seconds, on_packet)
-                if len(container.streams.audio) > 1:  # `_track` has read packets
+                if len(container.streams.audio) > 1:  # `_track` has read packets, so decoding starts again
                     container.close()
                     stream.seek(0)
                     container = opened.enter_context(_open(stream))
@@ -125,8 +125,8 @@ def _open(stream: IO[bytes]) -> av.container.InputContainer:
 def _track(container: av.container.InputContainer, longest_seconds: float, on_packet: Callable[[], object]) -> int:
     """Return the index of the audio track to decode: the default track or, if that is silent, the first audible one.
 
-    If there are several tracks, packets are read until the preferred one contains sound, since a default track may be
-    silent.
+    If there are several tracks, packets are read until the preferred track turns out to contain sound, because a
+    default track may be silent.
 
     Raises:
         AudioError: FFmpeg has no decoder for any of the tracks.

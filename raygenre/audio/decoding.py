@@ -39,7 +39,7 @@ __all__ = [
 WINDOW = 661_794  # samples: 30.0 s, the length of GTZAN's clips
 MAX_SINGLE_WINDOW = 31 * SAMPLE_RATE  # samples; every GTZAN clip is shorter, so each is a single window
 MIN_LENGTH = 3 * SAMPLE_RATE  # samples
-LONGEST_SECONDS = 1800.0  # s; longest song that is kept in memory as a whole
+LONGEST_SECONDS = 1800.0  # s; maximum duration of a song that is kept in memory as a whole
 SILENT_MESSAGE = "the song is silent from beginning to end"  # used if all levels are 0
 
 _MAX_HELD = 600  # s; maximum duration of the samples that `decode_section` keeps in memory
@@ -77,8 +77,8 @@ def decode(
             ValueError, stops decoding and propagates.
 
     Raises:
-        AudioError: the file is not audio, is damaged, empty or too long, has a sample rate outside 1 to 768 kHz, or
-            contains non-finite samples.
+        AudioError: the file is not audio; is damaged, empty or too long; has a sample rate outside the range of 1 to
+            768 kHz; or contains non-finite samples.
         OSError: the file cannot be opened, or the stream cannot be read.
 
     Example:
@@ -94,8 +94,8 @@ def windows(samples: NDArray[np.float32]) -> list[Window]:
     """Cut a song into windows, each of which becomes one spectrogram.
 
     A song of up to 31 s is a single window, and a song shorter than 30 s is repeated to fill 30 s. A longer song is cut
-    every 30 s. If the last window would extend past the end of the song, it is moved back to end there, so the
-    windows cover the whole song without padding.
+    every 30 s. If the last window would extend past the end of the song, it is moved back so that it ends with the
+    song. The windows therefore cover the whole song without padding.
 
     Args:
         samples: float32 (N,) at 22 050 Hz.
@@ -135,7 +135,7 @@ def stream_windows(
     Raises:
         AudioError: the song is shorter than 3 s.
     """
-    start = 0  # start of `full` in the song, or of `current` if it is the first window, in samples
+    start = 0  # start of `full` in the song, in samples; while `full` is None, start of `current`
     full: NDArray[np.float32] | None = None
     current, filled = np.empty(WINDOW, dtype=np.float32), 0
     for part in parts:

@@ -27,7 +27,7 @@ def failure_reason(stream: IO[bytes], name: str, error: Exception) -> str:
 
 
 def no_track_reason(stream: IO[bytes], name: str) -> str:
-    """Return the message for a file in which FFmpeg finds no audio track; arguments as for `failure_reason`."""
+    """Return the message for a file in which FFmpeg finds no audio track, given the arguments of `failure_reason`."""
     return _missing_part(stream, name) or "the file has no audio track; choose a file that has one"
 
 

@@ -5,9 +5,9 @@ Suffixes are used only to select files in a folder.
 
 FFmpeg may use only the demuxers listed here. None of them opens another file or a socket: playlists (hls, concat,
 dash), session descriptions (sdp, rtsp) and image sequences are excluded, references from QuickTime files to other files
-are off by default, and AVI opens only subtitles within the file. Formats in which further tracks may appear while the
-file is being read (MPEG transport and program streams, FLV) are left out, because PyAV then reads beyond its list of
-tracks.
+are not followed by default, and AVI opens only subtitles within the file. Formats in which further tracks may appear
+while the file is being read (MPEG transport and program streams, FLV) are left out, because PyAV then reads beyond its
+list of tracks.
 """
 
 import codecs
@@ -29,8 +29,8 @@ class AudioFormat:
     """A container, or a family of containers that FFmpeg reads in the same way.
 
     Attributes:
-        name: name for messages and documents.
-        demuxers: FFmpeg's names, separated by commas.
+        name: name used in messages and documents.
+        demuxers: FFmpeg's names for the demuxers, separated by commas.
         suffixes: suffixes of such files, separated by spaces.
         signatures: alternatives, each a sequence of (offset, bytes) pairs that must all match.
     """
@@ -54,7 +54,7 @@ FORMATS = (
         tuple(((0, riff), (8, b"WAVE")) for riff in (b"RIFF", b"RIFX", b"RF64", b"BW64")),
     ),
     AudioFormat("FLAC", "flac", ".flac .fla", _at(0, b"fLaC")),
-    # A tag may also precede AAC, TTA, Monkey's Audio and other formats; FFmpeg then examines the data after the tag.
+    # An ID3 tag may also precede AAC, TTA, Monkey's Audio and other formats; FFmpeg then examines the data after it.
     AudioFormat("MP3", "mp3", ".mp3 .mp2 .mp1 .mpa .m2a", _at(0, b"ID3")),
     AudioFormat("AAC", "aac", ".aac .adts", ()),
     AudioFormat("Ogg", "ogg", ".ogg .oga .ogv .ogx .opus .spx", _at(0, b"OggS")),

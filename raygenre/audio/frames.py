@@ -3,13 +3,13 @@
 MPEG audio comprises MP3, MP2 and MP1; ADTS contains AAC.
 
 Such files often begin with something else: the text of a web radio's response, zeros, or the end of a truncated frame.
-Each frame states its length, so a real frame is followed by another.
+Each frame states its length, so a real frame can be recognised by the frames that follow it.
 """
 
 import re
 
 CHAIN = 3  # number of consecutive frames that must be found
-# An 11-bit sync word, then a valid version, layer, bit rate and sample rate; or 12 bits and layer 0 for ADTS.
+# An 11-bit sync word, then a valid version, layer, bit rate and sample rate; for ADTS, 12 bits, then layer 0.
 _MPEG = rb"[\xe2-\xe7\xf2-\xf7\xfa-\xff][\x10-\xef]"
 _ADTS = rb"[\xf0\xf1\xf8\xf9]"
 _SYNC = re.compile(rb"\xff(?:" + _MPEG + rb"|" + _ADTS + rb")", re.DOTALL)
@@ -27,7 +27,7 @@ def find_frames(data: bytes, *, is_whole: bool) -> tuple[str, int] | None:
     """Return the format, `MP3` or `AAC`, and the index of the first frame; None if no frame is found.
 
     Args:
-        is_whole: whether the data is the whole file. If so, the frames after the first may be missing.
+        is_whole: whether the data is the whole file. If so, fewer than `CHAIN` frames may suffice.
     """
     for match in _SYNC.finditer(data):
         start = position = match.start()

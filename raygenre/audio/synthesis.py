@@ -1,7 +1,7 @@
 """Synthesise tracks in ten artificial genres for trying out the project without real music.
 
 Each genre has its own tempo, rhythm, harmony and timbre. Each track has its own key, tempo, swing, noise level and
-small mistakes, so two tracks of a genre differ from each other like two songs in the same style. The samples are
+small mistakes, so two tracks of a genre differ from each other as two songs in the same style do. The samples are
 computed with NumPy only and pass through the same spectrogram code as real audio. The same seed produces the same
 bytes.
 
@@ -26,12 +26,12 @@ class Style:
 
     Attributes:
         tempo: minimum and maximum beats per minute; a beat is four steps.
-        kick, snare, hat: the drum's pattern for one bar, with one character per step; `x` means that it sounds.
+        kick, snare, hat: pattern of each drum for one bar, with one character per step; `x` means that the drum sounds.
         notes: the melody instrument's pattern for one bar, in the same notation.
         chords: the chord for each bar, as pitches that sound together.
         register: frequency of the key note before transposition, in Hz.
         harmonics: amplitude of each harmonic of a note, starting with the fundamental.
-        attack, decay: time in s for a note to reach its peak, and then to fall to 37 % of it.
+        attack, decay: time in s in which a note reaches its peak, and in which it then falls to 37 % of the peak.
         noise: amplitude of constant background noise.
     """
 

@@ -1,8 +1,8 @@
 """Read the tags of an audio file, such as its artist and genres.
 
-mutagen reads all values of a tag, the genre numbers of ID3 and MP4, and ID3, APE and ASF tags by their native names.
-FFmpeg reads containers that mutagen does not support, such as Matroska and the INFO list of WAV files, so it supplies
-the tags that mutagen does not find.
+mutagen reads all values of a tag, translates the genre numbers of ID3 and MP4, and returns ID3, APE and ASF tags under
+their native names. FFmpeg also reads what mutagen does not support, such as Matroska files and the INFO list of WAV
+files, so it supplies the tags that mutagen does not find.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,7 +20,7 @@ from mutagen.mp4 import MP4Tags
 from raygenre.audio.file_type import CONTAINERS
 
 _Values = dict[str, tuple[str, ...]]
-"""The values of each of our tags; a tag that the file lacks is missing or has no values."""
+"""Field of `Tags` → its values; if the file lacks a tag, the field is missing or has no values."""
 
 _ID3 = {"artist": "TPE1", "album": "TALB", "title": "TIT2", "genres": "TCON", "album_artist": "TPE2"}
 _MP4 = {"artist": "\xa9ART", "album": "\xa9alb", "title": "\xa9nam", "genres": "\xa9gen", "album_artist": "aART"}
@@ -36,11 +36,11 @@ class Tags:
     """The tags of a song; a missing tag is empty.
 
     Attributes:
-        artist: artist of the song, or else of the album.
+        artist: artist of the song or, if that is missing, of the album.
         album: title of the album.
         title: title of the song.
         genres: all genres that the file lists.
-        album_artist: artist of the album, or else of the song.
+        album_artist: artist of the album or, if that is missing, of the song.
     """
 
     artist: str = ""
@@ -71,7 +71,7 @@ def _from_mutagen(path: Path) -> _Values:
         file = mutagen.File(path)
         tags = file.tags if file is not None else None
         if tags is None and isinstance(file, MP3):
-            tags = APEv2(path)  # some programs write such tags to MP3 files, where mutagen does not expect them
+            tags = APEv2(path)  # some programs write APE tags to MP3 files, where mutagen does not expect them
     except Exception:  # noqa: BLE001 (mutagen raises many types of errors for damaged files)
         return {}
     if isinstance(tags, ID3):
@@ -94,7 +94,7 @@ def _from_ffmpeg(path: Path) -> _Values:
     except (av.error.FFmpegError, OSError, ValueError):
         return {}
     lower = {name.lower(): [text] for tags in reversed(stored) for name, text in tags.items() if text.strip()}
-    # FFmpeg joins the values of comments that have the same name.
+    # If several comments have the same name, FFmpeg joins their values with semicolons.
     return _named(lower | {"genre": [part for text in lower.get("genre", ()) for part in text.split(";")]})
 
 

@@ -1,4 +1,4 @@
-"""Replacement headers for big-endian WAV files and for 24-bit integers in 32 bits.
+"""Replacement headers for WAV files that are big-endian or hold 24-bit integers in 32 bits.
 
 FFmpeg reads the samples of a big-endian file (RIFX) as little-endian, which turns music into noise, and it reads 24-bit
 integers stored in 32 bits as floats, most of which are NaN.

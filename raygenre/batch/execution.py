@@ -18,7 +18,7 @@ from raygenre.batch.errors import BatchError
 from raygenre.system import worker_pool
 
 SONGS_PER_BLOCK = 256
-"""Maximum number of songs in a block. A block becomes one output file, and the block of a killed worker is repeated."""
+"""Maximum number of songs in a block. A block becomes one output file and is repeated if its worker is killed."""
 SONGS_PER_GPU_BATCH = 64
 PROBLEM = "problem"
 """Column with the reason why a song's results could not be stored; empty if they were stored."""
@@ -30,7 +30,7 @@ Result = TypeVar("Result")
 
 
 def workers(jobs: int) -> int:
-    """Return how many workers can run at the same time, by default one per CPU of the cluster."""
+    """Return the number of workers: `jobs` or, if that is 0, one per CPU of the cluster."""
     return jobs or max(1, int(ray.cluster_resources().get("CPU", 1)))
 
 
@@ -60,7 +60,7 @@ def pool(size: int, *, initial: int = 1, blocks: int = 1) -> ActorPoolStrategy:
 def set_up() -> None:
     """Stop Ray Data from printing, and allow pools to grow while all of their actors are busy.
 
-    Errors are still raised, and Ray Data's log is in Ray's session folder.
+    Errors are still raised, and Ray Data still writes its log to Ray's session folder.
     """
     context = DataContext.get_current()
     context.autoscaling_config.actor_pool_util_upscaling_threshold = 1.0  # one block per actor; see `pool`
@@ -77,7 +77,7 @@ def rows(dataset: Dataset, output: object) -> Generator[dict[str, Any], None, No
     Args:
         dataset: a dataset that processes songs and stores the results. Its column `PROBLEM` contains the reason if a
             row could not be stored.
-        output: where the rows are stored, for messages.
+        output: the place where the rows are stored, named in messages.
 
     Raises:
         BatchError: a row could not be stored, or the cluster was lost.

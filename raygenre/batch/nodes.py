@@ -19,7 +19,7 @@ from raygenre.search.trials import cluster
 from raygenre.system.location import Location, is_url
 from raygenre.system.printable import printable
 
-_SECONDS = 120  # s within which a node must respond, including the imports of a new worker process
+_SECONDS = 120  # s; maximum time for a node to respond, including the imports of a new worker process
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Needs:
     Attributes:
         sources: paths and URLs that must be readable.
         output: folder or URL of the output.
-        marker: name of a file that this machine has written to the output.
-        release: version of this package.
+        marker: name of a file written to the output by the machine that starts the batch.
+        release: version of this package that must be installed.
     """
 
     sources: tuple[str, ...]
@@ -39,7 +39,7 @@ class Needs:
     release: str
 
     def problem(self) -> str:
-        """Return what is missing on this machine; empty if nothing is."""
+        """Return what is missing on this machine, or an empty string if nothing is missing."""
         if (here := version("raygenre")) != self.release:
             return f"raygenre {here} is installed there, not {self.release}; install the same version on every node"
         for source in self.sources:

@@ -38,8 +38,8 @@ class Output:
 
         Args:
             model: name of the model.
-            decisive: everything that determines the results, as JSON values. This excludes the name, since a model may
-                have several names.
+            decisive: everything that determines the results, as JSON values. The name is not included, since a model
+                may have several names.
 
         Raises:
             BatchError: the output belongs to another model, or contains files from another program.

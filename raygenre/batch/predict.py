@@ -64,8 +64,8 @@ def predict_all(
     Args:
         jobs: number of actors that decode; 0 for one per CPU.
         longest_seconds: maximum duration of a song in s; longer songs fail.
-        gpus: number of actors that classify, each on a GPU; 0 to classify where songs are decoded. By default, one for
-            each GPU in the cluster.
+        gpus: number of actors that classify, each on a GPU; 0 to classify in the actors that decode. By default, one
+            for each GPU in the cluster.
 
     Raises:
         BatchError: the output cannot be written, or the cluster was lost.

@@ -33,9 +33,9 @@ class BatchPlan:
     """The songs to render on a cluster.
 
     Attributes:
-        table: the songs, as in `raygenre.batch.song_table`, with a further column `image`: the name of each image below
-            the output.
-        stores: the stores that their URLs refer to.
+        table: the songs, as in `raygenre.batch.song_table`, with an additional column `image`: the path of each image,
+            relative to the output.
+        stores: the stores that the songs' URLs refer to.
         kept: number of songs that are not in the table because their images already exist.
         classless: songs that are not in any class folder.
         unusable, left_out, clutter: as in `raygenre.data.folder_scan.FolderScan`; paths are printable.

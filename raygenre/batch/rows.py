@@ -32,7 +32,11 @@ _ERROR = ("error", pa.string())
 
 @dataclass(frozen=True)
 class Rows:
-    """Builds the table rows for songs, from the predictions of a classifier with these genres."""
+    """Builds table rows from a classifier's predictions for songs.
+
+    Attributes:
+        genres: the classifier's genres; each has a column for its probabilities.
+    """
 
     genres: tuple[str, ...]
 

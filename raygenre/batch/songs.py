@@ -32,7 +32,7 @@ class SongList:
 
     Attributes:
         table: the songs, without duplicates, as in `raygenre.batch.song_table`.
-        stores: the stores that their URLs refer to.
+        stores: the stores that the songs' URLs refer to.
         column: column of Parquet files that holds the songs' content.
         skipped, failed, clutter, left_out: as in `raygenre.workflows.sources.Sources`.
     """
@@ -59,8 +59,8 @@ def find_songs(sources: Sequence[str], column: str = "") -> SongList:
 
     Args:
         column: column with paths or content in Parquet files. If it is set, all sources are read as Parquet files or
-            folders of Parquet files. Otherwise, only sources whose names end with `.parquet` are, and their column is
-            `path`.
+            folders of Parquet files. Otherwise, only sources whose names end with `.parquet` are read as Parquet files,
+            and their column is `path`.
 
     Raises:
         BatchError: a Parquet source has no such column, or the column has an unsupported type.
@@ -94,7 +94,7 @@ def find_songs(sources: Sequence[str], column: str = "") -> SongList:
 
 
 def blocks(table: "pa.Table", size: int) -> list["pa.Table"]:
-    """Divide a table of songs into parts of at most `size` songs, each from a single row group of a Parquet file."""
+    """Divide a table of songs into parts of at most `size` songs; no part spans two row groups of a Parquet file."""
     groups = zip(table["file"].to_pylist(), table["group"].to_pylist(), strict=True)
     parts, start = [], 0
     for _, run in groupby(groups, key=lambda place: place if place[1] is not None else None):

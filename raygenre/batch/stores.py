@@ -14,7 +14,7 @@ from typing import Any
 
 from raygenre.system.location import Location, LocationError, file_system, is_url
 
-_MAX_SUFFIX = 10  # characters; a temporary file does not get a longer suffix
+_MAX_SUFFIX = 10  # characters; if a file's suffix is longer, its temporary copy has none
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 def check_data(folder: Path | None) -> None:
-    """Check that the folder of a data set exists, if one was given.
+    """Check that the folder of a data set exists, if a folder was specified.
 
     Raises:
-        DataError: it does not exist.
+        DataError: the folder does not exist.
     """
     from raygenre.data.track_files import check_folder
 
@@ -30,13 +30,13 @@ def check_data(folder: Path | None) -> None:
 
 
 def check_readable(path: Path | None, failure: str = "") -> None:
-    """Check that a file or folder exists, if one was given.
+    """Check that a file or folder exists, if a path was specified.
 
     Args:
-        failure: start of the error message; by default, that the path cannot be read.
+        failure: start of the error message; by default, it states that the path cannot be read.
 
     Raises:
-        FileAccessError: it does not exist.
+        FileAccessError: the file or folder does not exist.
     """
     if path:
         with file_errors(failure or f"{printable(path)} cannot be read"):
@@ -44,17 +44,17 @@ def check_readable(path: Path | None, failure: str = "") -> None:
 
 
 def check_local(names: Sequence[str]) -> None:
-    """Exit with 2 if a source or an output is a URL, which a command supports only with Ray."""
+    """Exit with status 2 if a source or an output is a URL; commands support URLs only with Ray."""
     for name in names:
         if is_url(name):
             fail(f"{printable(name)} is a URL; add --address auto for this machine's Ray cluster, or --address local")
 
 
 def check_output(path: Path | None) -> None:
-    """Check that the folder of an output file exists, if one was given.
+    """Check that the parent folder of an output file exists, if an output was specified.
 
     Raises:
-        FileAccessError: it does not exist, or the output is a folder.
+        FileAccessError: the parent folder does not exist, or the output itself is a folder.
     """
     if path and path.is_dir():
         raise FileAccessError(f"{printable(path)} cannot be written: it is a folder")
@@ -64,7 +64,7 @@ def check_output(path: Path | None) -> None:
 
 
 def require_runs(storage: "Storage") -> None:
-    """Exit with 2 if nothing has been logged to the embedded database yet."""
+    """Exit with status 2 if nothing has been logged to the embedded database yet."""
     if not storage.has_runs:
         fail(
             f"there are no runs in {storage.server} yet; choose another --storage or --tracking-uri, or run `make tune`"

@@ -48,7 +48,7 @@ def compare(
     require_runs(storage)
 
     from raygenre.tracking.server import Server
-    from raygenre.workflows.compare import compare_pairs, find_run  # imported here because they load MLflow
+    from raygenre.workflows.compare import compare_pairs, find_run  # imported here, because these modules load MLflow
     from raygenre.workflows.compare_page import comparison_page
 
     server = Server(storage)

@@ -34,10 +34,10 @@ MAX_FAILURES = 10  # maximum number of failures to print if all are listed elsew
 
 
 class LiteralConsole(Console):
-    """A console that prints text literally, since nearly every message contains names chosen by other people.
+    """A console that prints text literally, because nearly every message contains names chosen by other people.
 
-    `[bold]` is not treated as markup, nor `:fire:` as an emoji; numbers are not highlighted, and control characters are
-    escaped.
+    `[bold]` is not treated as markup, and `:fire:` is not treated as an emoji; numbers are not highlighted, and control
+    characters are escaped.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -47,7 +47,7 @@ class LiteralConsole(Console):
         return super().render_str(printable_lines(text), **options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        # Everything has been escaped already, except a name that was put into a Text without `styled`.
+        # Everything has been escaped already, except names that were put into a Text without `styled`.
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(printable_lines(segment.text), segment.style)
 
@@ -62,7 +62,7 @@ def styled(text: str, style: str) -> Text:
 
 @contextmanager
 def exit_on_errors() -> Iterator[None]:
-    """On an error that the user can fix, print one line and exit with 2; on Ctrl-C, exit with 130."""
+    """Exit with 2 after printing an error that the user can fix, and with 130 on Ctrl-C."""
     try:
         yield
     except RaygenreError as error:
@@ -85,7 +85,7 @@ class CommandGroup(TyperGroup):
 
 
 def fail(message: str) -> NoReturn:
-    """Print an error and exit with 2."""
+    """Print an error and exit with status 2."""
     print_error(message)
     raise typer.Exit(2)
 
@@ -109,7 +109,7 @@ def mlflow_errors(storage: Storage) -> Iterator[None]:
 
 
 def report_failures(failures: Sequence[tuple[str, str]]) -> None:
-    """Print each failed file with the reason, and exit with 1 if there are any."""
+    """Print each failed file with the reason, and exit with status 1 if any file failed."""
     print_failures(failures)
     if failures:
         raise typer.Exit(1)
@@ -119,7 +119,7 @@ def print_failures(failures: Sequence[tuple[str, str]], full_list: str = "") -> 
     """Print each failed file with the reason.
 
     Args:
-        full_list: where all failures are listed, such as a file name; if given, only the first ones are printed.
+        full_list: where all failures are listed, such as a file name; if set, only the first failures are printed.
     """
     shown = failures[:MAX_FAILURES] if full_list else failures
     for name, reason in shown:
@@ -129,7 +129,7 @@ def print_failures(failures: Sequence[tuple[str, str]], full_list: str = "") -> 
 
 
 def print_left_out(notes: Sequence[str], left_out: Sequence[tuple[Path | str, str]] = ()) -> None:
-    """Print lines about what a folder contains, and then each file that was left out, with the reason."""
+    """Print notes about the contents of a folder, then each file that was left out, with the reason."""
     files = (f"left out: {printable(path)}: {reason}" for path, reason in left_out)
     for line in (*notes, *files):
         err.print(line, soft_wrap=True)

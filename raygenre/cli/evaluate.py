@@ -67,7 +67,7 @@ def evaluate(
     server = Server(resolve(storage_folder, tracking_uri))
     fetched = fetch(server, model or CHAMPION_URI)
 
-    from raygenre.cli.tables import recall_table, slice_table  # imported here because they load torch
+    from raygenre.cli.tables import recall_table, slice_table  # imported here, because these modules load torch
     from raygenre.evaluation.evaluate import evaluate_classifier
     from raygenre.evaluation.html_report import report_page
     from raygenre.evaluation.tables import report_fields
@@ -107,7 +107,7 @@ def evaluate(
 
 
 def _load(source: Path | None, storage: "Storage", *, verbose: bool) -> "Dataset":
-    """Load the tracks, and print what is left out."""
+    """Load the tracks, and print which files were left out."""
     from raygenre.data import dataset
     from raygenre.data.broken_files import skipped, summary
 
@@ -139,7 +139,7 @@ def _track_lists(duplicates: Path | None, artists: Path | None, faults: Path | N
 
 
 def _log(server: "Server", fetched: "Fetched", report: "EvaluationReport", page: str, options: dict[str, str]) -> str:
-    """Log to MLflow, and return the run id, or "" if logging failed."""
+    """Log the evaluation to MLflow, and return the run id, or "" if logging failed."""
     from raygenre.registry import evaluation_log
     from raygenre.tracking.server_errors import TrackingError, reason
 

@@ -208,7 +208,7 @@ def predict(
 
 
 def open_cache(classifier: "Classifier", folder: Path) -> "PredictionCache | None":
-    """Return the prediction cache, or print a warning if its folder cannot be used."""
+    """Return the prediction cache; if its folder cannot be used, print a warning and return None."""
     from raygenre.workflows.prediction_cache import PredictionCache
 
     try:

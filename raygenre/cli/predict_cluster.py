@@ -45,13 +45,13 @@ def predict_on_cluster(
     """Predict genres on a cluster and write Parquet files, skipping songs that are already done.
 
     Args:
-        address: the cluster's address, or `local` for a private one on this machine.
-        column: column of the Parquet sources with paths or file contents; empty for `path`.
+        address: the cluster's address, or `local` for a private cluster on this machine.
+        column: name of the Parquet column that contains paths or file contents; if empty, `path`.
         retry_failed: whether to retry songs that have an error in the output.
 
     Raises:
         RaygenreError: a source, the model, the cluster or the output is unusable.
-        typer.Exit: with 1 if a song failed, and with 130 after Ctrl-C.
+        typer.Exit: with status 1 if a song failed, and with status 130 after Ctrl-C.
     """
     from raygenre.batch.nodes import check_nodes, connect
     from raygenre.batch.output import Output
@@ -99,14 +99,14 @@ def predict_on_cluster(
 
 
 def shared_places(sources: Sequence[str]) -> list[str]:
-    """Return the URLs and existing paths of sources, which every node must be able to read."""
+    """Return the URLs and the existing paths among the sources; every node must be able to read them."""
     paths = [str(Path(source).absolute()) for source in sources if not is_url(source) and Path(source).exists()]
     return [source for source in sources if is_url(source)] + paths
 
 
 @dataclass
 class _Tally:
-    """Counts of the finished songs; memory use does not grow with their number.
+    """Counts of the finished songs; memory use does not grow with the number of songs.
 
     Attributes:
         genres: number of songs per genre, excluding uncertain predictions.
@@ -143,7 +143,7 @@ class _Tally:
             self.genres[outcome.genre] += 1
 
     def summary(self) -> str:
-        """Return the number of songs per genre, like `raygenre.workflows.predict_output.summary_text`."""
+        """Return a text with the number of songs per genre, like `raygenre.workflows.predict_output.summary_text`."""
         parts = [", ".join(f"{printable(genre)} {count}" for genre, count in self.genres.most_common())]
         parts += [f"{self.uncertain} uncertain"] * bool(self.uncertain) + [f"{self.failed} failed"] * bool(self.failed)
         songs = f"{self.songs} song" + "s" * (self.songs != 1)

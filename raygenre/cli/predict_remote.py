@@ -28,7 +28,7 @@ def predict_remote(
 
     Raises:
         RaygenreError: the endpoint is unreachable or does not describe its model, or a file cannot be written.
-        typer.Exit: with 1 if a file failed, and with 130 after Ctrl-C.
+        typer.Exit: with status 1 if a file failed, and with status 130 after Ctrl-C.
     """
     from raygenre.client import Client, RefusedError, Retries
     from raygenre.evaluation.training_data import TrainingData

@@ -94,7 +94,8 @@ def write_table(
 ) -> Path:
     """Write the table of the results to a .csv or .parquet file, and return its path.
 
-    The table of an interrupted run has a different name; it is deleted once the complete table is written.
+    The table of an interrupted run is written to a file with a different name, which is deleted once the complete table
+    has been written.
     """
     from raygenre.workflows.predict_output import encode_table, partial_path, remove_partial, results_table
 
@@ -113,6 +114,6 @@ def write_plot(classifier: "Classifier", path: Path, output: Path, warning: str,
     try:
         song = plotted_song.classify(classifier, path)
     except (RaygenreError, OSError):
-        return  # the later prediction of this song reports the failure
+        return  # the song is predicted again later, which reports the failure
     write_file(output, timeline.plot_png(song, printable(Path(path.name)), warning))
     notes.print(f"Plot of {printable(path)}: {printable(output)}", soft_wrap=True)

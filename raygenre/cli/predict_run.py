@@ -42,13 +42,13 @@ def report_predictions(
 
     Args:
         results: index and result of each song, in the order in which the songs finish.
-        output: where to write the table, if anywhere.
-        playlists: folder for one playlist per genre, if requested.
-        resumes: whether running the same command again after Ctrl-C resumes it.
+        output: file to which the table is written; None if no file was requested.
+        playlists: folder for one playlist per genre; None if no playlists were requested.
+        resumes: whether running the same command again after Ctrl-C continues where it stopped.
 
     Raises:
         RaygenreError: the table or a playlist cannot be written.
-        typer.Exit: with 1 if a file failed, and with 130 after Ctrl-C.
+        typer.Exit: with status 1 if a file failed, and with status 130 after Ctrl-C.
     """
     from raygenre.workflows.playlists import write_playlists
     from raygenre.workflows.predict_output import summary_text

@@ -31,12 +31,12 @@ def predict_tags(
 
     Args:
         jobs: number of worker processes; 0 to choose it automatically.
-        longest_seconds: maximum duration of a song in s; longer ones fail.
-        no_champion: why no model for genres is available, if tags are printed for that reason.
+        longest_seconds: maximum duration of a song in s; longer songs fail.
+        no_champion: the error that explains why no genre model is available; None if the user requested tags.
 
     Raises:
         RaygenreError: the pretrained network is not installed, or is damaged.
-        typer.Exit: with 1 if a file failed, and with 130 after Ctrl-C.
+        typer.Exit: with status 1 if a file failed, and with status 130 after Ctrl-C.
     """
     from raygenre.pretrained.store import OFFER, is_installed, load
     from raygenre.pretrained.tags import NOTE
@@ -63,7 +63,7 @@ def predict_tags(
                     out.file.write(json.dumps(json_record(result, pretrained)) + "\n")
                     out.file.flush()
                 elif not result.error:
-                    # Printed separately, because a title of the chart would be wrapped at the width of the bars.
+                    # Printed separately, because the title of a chart would be wrapped at the chart's width.
                     out.print(relative_name(result.path, files.root), soft_wrap=True)
                     out.print(_chart(result, pretrained))
                 finished += 1
@@ -85,7 +85,7 @@ def predict_tags(
 
 
 def _chart(result: "TaggedSong", pretrained: "Pretrained") -> Table:
-    """Return the best five tags of a song as a bar chart."""
+    """Return the five most probable tags of a song as a bar chart."""
     from raygenre.pretrained.tags import BEST, ranked
     from raygenre.workflows.timeline import percent
 

@@ -13,7 +13,7 @@ from raygenre.search.trials.phases import LINE_WIDTH, NAME_WIDTH, Phase, Seconds
 
 _REFRESHES = 2  # refreshes of the live table per second
 _MIN_WIDTH = 40  # characters per line, even in a narrower terminal
-_BAR_WIDTH = 20  # characters, so that a bar with its labels fits into 80 columns
+_BAR_WIDTH = 20  # characters; a bar with its labels then fits into 80 columns
 
 
 class ConsoleDisplay(TextDisplay):

@@ -45,7 +45,7 @@ def promote(
     with mlflow_errors(storage), file_errors(f"version {version} could not be promoted"):
         fetched = fetch(server, f"models:/{MODEL}/{version}")
 
-        from raygenre.evaluation import head_to_head  # imported here because they load MLflow
+        from raygenre.evaluation import head_to_head  # imported here, because these modules load MLflow
         from raygenre.registry.promotion import promote_if_better
 
         decision = promote_if_better(

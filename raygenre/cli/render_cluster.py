@@ -12,14 +12,14 @@ from raygenre.system.printable import printable
 
 
 def render_on_cluster(source: str, output: str, address: str, *, jobs: int, verbose: bool) -> None:
-    """Render a folder or URL of class folders on a cluster, continuing from the images that exist.
+    """Render the class folders at a path or URL on a cluster, keeping images that already exist.
 
     Args:
-        address: the cluster's address, or `local` for a private one on this machine.
+        address: the cluster's address, or `local` for a private cluster on this machine.
 
     Raises:
         RaygenreError: the source, the cluster or the output is unusable.
-        typer.Exit: with 1 if a song failed, and with 130 after Ctrl-C.
+        typer.Exit: with status 1 if a song failed, and with status 130 after Ctrl-C.
     """
     if not is_url(source) and not Path(source).is_dir():
         fail(f"{printable(source)} is not a folder; render a single song without --address")

@@ -36,7 +36,7 @@ def rerun(
     storage = resolve(storage_folder, tracking_uri)
     require_runs(storage)
 
-    from raygenre.data import dataset  # imported here because they load MLflow and torch
+    from raygenre.data import dataset  # imported here, because these modules load MLflow and torch
     from raygenre.tracking.server import Server
     from raygenre.workflows.rerun import TOLERANCE, largest_difference, read_record, replay
 

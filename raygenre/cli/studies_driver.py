@@ -27,7 +27,7 @@ from raygenre.studies.store import StudiesError, StudyStore, open_store
 from raygenre.studies.study import Needs, Progress, State, Study
 from raygenre.system.storage import Storage, resolve
 
-_END_SECONDS = 300.0  # s to keep trying to record the end while the database is unreachable
+_END_SECONDS = 300.0  # s; maximum time for retries of recording the end while the database is unreachable
 _ARBITER_PERIOD = 10.0  # s
 
 
@@ -35,7 +35,7 @@ def main(name: str, attempt: int) -> None:
     """Run a study until it ends, and record how it ended.
 
     Raises:
-        SystemExit: with 1 if the study failed.
+        SystemExit: with status 1 if the study failed.
     """
     started = time.monotonic()
     signal.signal(signal.SIGTERM, _interrupt)
@@ -43,7 +43,7 @@ def main(name: str, attempt: int) -> None:
     with exit_on_errors():
         store = open_store(os.environ.get("RAYGENRE_STORAGE"), study_url)
         study = store.get(name)
-        if study.address:  # before the start is recorded, so that `submit` reports a package that is missing here
+        if study.address:  # imported before the start is recorded, so that `submit` reports missing packages
             _import_search()
         scope = os.environ["RAY_ADDRESS"] if study.address else local_driver.scope()
         job = study.job if study.address else local_driver.process_name()
@@ -186,7 +186,7 @@ def _exists(storage: Storage, name: str) -> bool:
 
 
 def _end(record: Callable[[], None]) -> None:
-    """Record the end of the study, and try again while the database is unreachable."""
+    """Record the end of the study, retrying while the database is unreachable."""
     deadline = time.monotonic() + _END_SECONDS
     while True:
         try:

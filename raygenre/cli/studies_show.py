@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from raygenre.studies.study import Study
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object per study.")]
-_FOLLOW = 1.0  # s between two polls of a log
+_FOLLOW = 1.0  # seconds between two polls of a log
 
 
 def list_studies(
@@ -82,7 +82,7 @@ def logs(
 
     printed = 0
     while True:
-        has_ended = store.get(name).has_ended  # before reading, so that the last lines are printed
+        has_ended = store.get(name).has_ended  # checked before reading, so that the last lines are printed
         text = read()
         out.print(text[printed:], end="", soft_wrap=True)
         printed = len(text)
@@ -92,7 +92,7 @@ def logs(
 
 
 def _link(study: "Study") -> str:
-    """Return the link to a study's trials on a tracking server; empty if they are not on one."""
+    """Return the link to a study's trials on a tracking server, or "" if they are not on a server."""
     options = json.loads(study.request)["options"]
     storage = resolve(study.storage, options["tracking_uri"])
     if not study.study_id or storage.database:

@@ -48,7 +48,7 @@ def studies_table(studies: Sequence[Study]) -> Table:
 def record(study: Study) -> dict[str, Any]:
     """Return the JSON object for a study in `list --json`.
 
-    Points in time are ISO dates with a time zone.
+    Times are in ISO 8601 format with a time zone.
     """
     return {
         "name": study.name,
@@ -92,7 +92,7 @@ def details(study: Study, link: str) -> dict[str, Any]:
 
 
 def details_text(study: Study, link: str) -> str:
-    """Return the text that `show` prints.
+    """Return the text that `raygenre studies show` prints.
 
     Args:
         link: link to the trials in MLflow, or the command that opens them.

@@ -34,7 +34,7 @@ def recall_table(evaluation: "Evaluation", side: "Side" = "test") -> Group:
 
 
 def slice_table(slices: "Sequence[tuple[str, Evaluation]]", uniform: Sequence[tuple[str, bool]] = ()) -> Table:
-    """Return a table of each slice's metrics, including the slices with all tracks or none."""
+    """Return a table of the metrics of each slice, including slices that contain all tracks or none."""
     table = Table(box=None, padding=(0, 1), header_style="bold")
     table.add_column("slice")
     for column in ("tracks", "accuracy", "95 % interval", "macro F1"):

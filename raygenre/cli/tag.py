@@ -184,7 +184,7 @@ def _undo(path: Path) -> None:
     records = read_log(path)
     with bar() as progress:
         total = len({record.file for record in records})
-        results = list(progress.track(undo(records), total=total, description="taking back"))
+        results = list(progress.track(undo(records), total=total, description="undoing"))
     out.print(undo_text(results), soft_wrap=True)
     left = [(printable(result.path), result.reason) for result in results if result.outcome == "left"]
     print_failures(left)

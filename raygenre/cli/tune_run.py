@@ -59,7 +59,7 @@ def run_tune(options: Options, console: Console, *, started: float) -> None:
         started: time at which the command started, in s, from `time.monotonic`.
 
     Raises:
-        typer.Exit: with 2 after an error and with 130 after Ctrl-C; the reason is printed.
+        typer.Exit: with status 2 after an error, and with status 130 after Ctrl-C; the reason is printed.
     """
     session = TuneSession(options, console)
     try:
@@ -84,7 +84,7 @@ class TuneSession:
     """One run of a search, with everything that it loads and prints.
 
     Args:
-        controls: the limits that the search obeys while it runs; it also uses them to report how many places it could
+        controls: limits that may change while the search runs, and through which it reports how many places it could
             use. A search with controls shares its machine with other searches.
 
     Attributes:
@@ -111,7 +111,7 @@ class TuneSession:
         """Run or resume the search, and print its result.
 
         Raises:
-            SearchStopped: the controls requested that the search stop.
+            SearchStopped: the controls requested a stop.
             PromotionPendingError: the model is registered, but the champion could not be changed.
             KeyboardInterrupt: the user pressed Ctrl-C.
             any of `ERRORS`: see `reason`.
@@ -193,8 +193,8 @@ class TuneSession:
     def _load_and_connect(self, source: Path | None, *, merge_case: bool) -> tuple[Dataset, str]:
         """Load the tracks, and return them with the text from `connect`.
 
-        The text is empty if Ray has not started yet. Ray starts while synthetic tracks are drawn. With real data, Ray
-        starts later, since the options may not suit the data.
+        The text is empty if Ray has not started yet. Ray starts while synthetic tracks are being drawn. With real data,
+        Ray starts later, because the options may turn out not to suit the data.
         """
         if source:
             return self._load(source, merge_case=merge_case), ""

@@ -1,4 +1,4 @@
-"""A client for the endpoint, sync and async: typed responses, retries, streaming, jobs.
+"""Sync and async clients for the endpoint: typed responses, retries, streaming and jobs.
 
     from raygenre.client import Client
 

@@ -37,7 +37,7 @@ class TrainedOn(Part):
     """The data that a model was trained on.
 
     Attributes:
-        kind: `synthetic` for a model that was trained only on synthetic sounds, whose predictions for real songs are
+        kind: `synthetic` for a model that was trained only on synthetic sounds, so its predictions for real songs are
             meaningless; `unknown` if the training data was not recorded.
         name: `synthetic`, or the name of the data folder; empty if the data was not recorded.
     """
@@ -50,7 +50,7 @@ class Window(Part):
     """A 30 s window of a song.
 
     Attributes:
-        number: index of the window in the song, starting at 0 and counting silent windows.
+        number: index of the window in the song, starting at 0; silent windows are counted, too.
         start, end: times in s from the start of the song.
         genre: most probable genre of the window.
         confidence: probability of that genre.
@@ -72,8 +72,8 @@ class Answer(Part):
         genre: most probable genre.
         confidence: probability of that genre.
         uncertain: whether the confidence is below the model's threshold.
-        probabilities: probability of each genre; they add up to 1.
-        windows: answers for the windows with sound; empty for a PNG.
+        probabilities: probability of each genre; the values add up to 1.
+        windows: results for the windows that contain sound; empty for a PNG.
         model: model that made the prediction.
         trained_on: data that the model was trained on.
         request_id: id of the request in the endpoint's logs.
@@ -108,8 +108,9 @@ class TagAnswer(Part):
 
     Attributes:
         best: the five most probable tags.
-        tags: probability of each tag, the most probable first; a song has several, so they do not add up to 1.
-        windows: the tags of the windows with sound.
+        tags: probability of each tag, the most probable first; the values do not add up to 1, since a song has several
+            tags.
+        windows: the tags of the windows that contain sound.
         note: a reminder that these tags are not the genres of a trained model.
         pretrained: name of the pretrained network.
         source: where its weights come from.
@@ -149,14 +150,14 @@ class ModelFacts(Part):
     Attributes:
         genres: genres in the order of the model's outputs.
         input: what the model takes as input: `levels` of a spectrogram, or `features` of a recording.
-        takes_images: whether it classifies spectrogram images; otherwise they are rejected.
+        takes_images: whether the model classifies spectrogram images; otherwise, they are rejected.
         test_accuracy: accuracy on the test split; None if unknown.
         synthetic: whether the model was trained on synthetic tracks; None if unknown.
         threshold: confidence below which an answer is uncertain.
         sha256: SHA-256 of the weights, genres and calibration.
         card: model card, in Markdown.
-        challenger: model that handles a share of the requests, if any.
-        pretrained: the network that predicts tags instead of genres, if the endpoint has it.
+        challenger: second model, which handles a share of the requests; None if there is none.
+        pretrained: the network that predicts tags instead of genres; None if the endpoint does not have it.
         most_bytes: maximum size of a request body, in bytes.
         most_seconds: maximum duration of an audio file, in s.
     """

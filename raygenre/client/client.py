@@ -95,7 +95,7 @@ class Client:
         return self._take(self._core.spectrogram(file, window))
 
     def tags(self, file: File) -> TagAnswer:
-        """Return the tags of the endpoint's pretrained network for a song; they are not genres from a trained model."""
+        """Return the tags that the endpoint's pretrained network predicts for a song, not genres of a trained model."""
         return self._take(self._core.tags(file))
 
     def create_job(self, file: File, *, callback: str = "") -> Job:

@@ -1,7 +1,7 @@
 """The requests of both clients, as steps that each client executes in its own way.
 
-A request is a generator. It yields a `Call` to send and receives the response, or the error if there was none; it
-yields a `Wait` between two attempts; and it returns the answer.
+A request is a generator. It yields a `Call` to be sent and receives the response or, if there was none, the error.
+Between two attempts, it yields a `Wait`. Finally, it returns the answer.
 """
 
 import ipaddress
@@ -80,7 +80,7 @@ class Core:
 
     Attributes:
         url: address, with a slash at the end.
-        server: the address for messages, without passwords.
+        server: the address as shown in messages, without passwords.
         headers: headers of all requests.
         timeout: the time limits for httpx.
         trusts_environment: whether proxies from the environment are used; False if the endpoint is on this machine.
@@ -220,7 +220,7 @@ def build(http: httpx.Client | httpx.AsyncClient, call: Call) -> httpx.Request:
         headers |= {"Content-Type": "application/octet-stream", "Content-Length": str(call.body.size)}
     request = http.build_request(call.method, call.path, params=dict(call.query) or None, headers=headers)
     if call.body:
-        request.stream = call.body  # not as `content`, which is either sync or async and has no length
+        request.stream = call.body  # `content` would have to be either sync or async, and would have no length
     return request
 
 

@@ -37,7 +37,7 @@ class RefusedError(ClientError):
 
     Attributes:
         status: HTTP status; 415 and 422 mean that the file is unusable.
-        request_id: id of the request in the endpoint's logs; empty if the endpoint's proxy refused it.
+        request_id: id of the request in the endpoint's logs; empty if the endpoint's proxy refused the request.
     """
 
     def __init__(self, message: str, *, status: int, request_id: str = "") -> None:

@@ -35,12 +35,12 @@ class Answers(Part):
 
 
 class JobError(Part):
-    """Why a job has failed.
+    """The reason why a job has failed.
 
     Attributes:
         status: HTTP status that the request would have received from `/v1/predict`.
         detail: what is wrong.
-        errors: the errors of all files, if the job has several files.
+        errors: the errors of all files if the job has several files; otherwise None.
     """
 
     status: int
@@ -55,12 +55,12 @@ class Job(Part):
         id: id of the job.
         status: `done` if there is a result, `failed` if there is an error.
         created_at: when the job was accepted.
-        started_at: when a replica first started it; None while the job is waiting.
-        finished_at: when it finished; None until then.
-        expires_at: when it will be deleted; None until it has finished.
+        started_at: when a replica first started the job; None while the job is waiting.
+        finished_at: when the job finished; None until then.
+        expires_at: when the job will be deleted; None until it has finished.
         seconds: duration of the audio decoded so far, in s.
         result: an `Answer`, or `Answers` if the job was submitted as a form; None if there is no result.
-        error: why it has failed; None if it has not.
+        error: why the job has failed; None if it has not.
     """
 
     id: str

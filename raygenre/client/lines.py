@@ -30,7 +30,7 @@ class LineReader:
 
         Raises:
             RefusedError: a line reports an error.
-            UnexpectedAnswerError: the kind of a line is unknown, or a line follows the answer.
+            UnexpectedAnswerError: a line is of an unknown kind, or follows the answer.
         """
         *lines, self._rest = (self._rest + chunk).split(b"\n")  # JSON contains no line break, but may contain U+2028
         for line in lines:
@@ -48,7 +48,7 @@ class LineReader:
             raise NoAnswerError(f"{self._core.server} closed the connection before the response was complete")
 
     def whole(self, content: bytes) -> Iterator[Window | Answer]:
-        """Yield the windows and the answer of an endpoint that does not stream."""
+        """Yield the windows and the answer in the response of an endpoint that does not stream."""
         answer = self._core.read(Answer, content)
         yield from answer.windows
         yield answer

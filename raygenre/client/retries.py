@@ -67,5 +67,5 @@ def retry_after(headers: httpx.Headers, now: datetime) -> float:
 
 
 def _is_connection_error(error: httpx.TransportError) -> bool:
-    """Return whether the connection failed; False if the response is too slow, because the next one would be too."""
+    """Return whether the connection failed; False if the response took too long, because another one would, too."""
     return isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError | httpx.ConnectTimeout)

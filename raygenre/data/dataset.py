@@ -129,8 +129,8 @@ def decode(path: Path) -> NDArray[np.uint8]:
     """Return the levels, uint8 (128, 333), of a spectrogram image (PNG), or of an audio file's middle 30 s.
 
     Raises:
-        AudioError: the file is not audio, is damaged, shorter than 3 s, or silent.
-        ImageError: the PNG is damaged or not a spectrogram.
+        AudioError: the file is not audio, or is damaged, shorter than 3 s, or silent.
+        ImageError: the PNG is damaged or is not a spectrogram.
         OSError: the file cannot be read.
     """
     if path.suffix.lower() != ".png" and not song.is_image(path):

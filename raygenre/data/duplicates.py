@@ -14,7 +14,7 @@ from raygenre.data.dataset import Dataset
 from raygenre.data.track_files import DataError, listed_track
 
 Group = tuple[int, ...]
-"""The positions of all tracks of one recording in a dataset."""
+"""The positions, in a dataset, of all tracks that are the same recording."""
 
 
 def read_duplicates(path: Path) -> list[tuple[str, ...]]:
@@ -48,8 +48,8 @@ def recordings(dataset: Dataset, duplicates: Iterable[Sequence[str]]) -> dict[st
     """Map each track to its recording, which is the set of its own id and the ids of all its copies.
 
     Args:
-        duplicates: groups of track ids; the tracks in a group are known to be the same recording. They need not be
-            in the dataset.
+        duplicates: groups of track ids; the tracks in a group are known to be the same recording. The tracks need
+            not be in the dataset.
 
     Returns:
         Track id → ids, for all tracks in the dataset and all others listed in `duplicates`.

@@ -6,7 +6,8 @@
   file with an unknown suffix, the content decides.
 - A PNG is music if it has the size of the dataset's images. Other PNGs count as covers, unless the folder contains more
   spectrograms than audio files: in that case, they count as broken spectrograms and are reported by their reader.
-- Known clutter, such as a NAS's `@eaDir` or `cover.jpg`, is only counted. Everything else is left out with a reason.
+- Known clutter, such as a NAS's `@eaDir` or `cover.jpg`, is only counted. Everything else is left out, and the reason
+  is reported.
 - Links to folders are followed. Each folder is read only once, so circular links are harmless.
 """
 
@@ -62,7 +63,8 @@ class FolderScan:
         images: spectrogram images, sorted. They may turn out to be damaged.
         clutter: name of a kind of clutter, such as `.jpg`, `@eaDir` or `hidden` → number of files or folders.
         left_out: (path, reason) for everything else, sorted: other files, and files and folders that cannot be read.
-        may_be_music: the paths in `left_out` that may be or contain music. A command that leaves out any exits with 1.
+        may_be_music: the paths in `left_out` that may be or contain music. A command that leaves out any of them
+            exits with 1.
     """
 
     audio: tuple[Path, ...]
@@ -88,7 +90,7 @@ class FolderScan:
 
 
 def scan(folder: Path) -> FolderScan:
-    """Return what a folder contains. A folder that cannot be read or does not exist is itself in `left_out`."""
+    """Return what a folder contains. A folder that cannot be read or does not exist is itself listed in `left_out`."""
     result = _Scan()
     result.read(folder)
     images = list(result.spectrograms)
@@ -135,7 +137,7 @@ class _Scan:
         self.may_be_music: set[Path] = set()
 
     def read(self, root: Path) -> None:
-        """Read a folder and all folders below it. Folders are read before links, so that files get their real paths."""
+        """Read a folder and all folders below it. Links to folders are read last, so files have their real paths."""
         folders, links = [root], list[Path]()
         done: set[tuple[int, int]] = set()  # (device, inode)
         while folders or links:
@@ -208,7 +210,7 @@ class _Scan:
 def _is_folder(entry: "os.DirEntry[str]") -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a loop of links; reading it as a file reports the error
+    except OSError:  # a loop of links; the error is reported when the entry is read as a file
         return False
 
 

@@ -31,9 +31,9 @@ class Grouping:
     """Groups of tracks that a split keeps together.
 
     Attributes:
-        by: what the groups are: `artist`, `album`, `folder` or `none`.
+        by: what the tracks are grouped by: `artist`, `album`, `folder` or `none`.
         group_of: track id → name of its group. Tracks without a group are kept separate.
-        note: one line for the user about the groups, or why there are none.
+        note: one line for the user that describes the groups or explains why there are none.
     """
 
     by: GroupingName = "none"
@@ -136,7 +136,7 @@ def _checked(dataset: Dataset, by: GroupingName, group_of: Mapping[str, str], *,
 
 def _tagged(dataset: Dataset, by: str) -> dict[str, str]:
     """Return track id → artist or album from the tags of audio files."""
-    known = set(dataset.tracks)  # excludes broken files such as pipes, which might block forever
+    known = set(dataset.tracks)  # excludes unusable files, such as pipes, where a read might block forever
     candidates = [path for path in read_folder(Path(dataset.source)).paths if path.track in known]
     paths = [path for path in candidates if path.path.suffix.lower() != ".png"]
     with ThreadPoolExecutor(cores()) as pool:
@@ -152,7 +152,7 @@ def _tagged(dataset: Dataset, by: str) -> dict[str, str]:
 
 
 def _form(name: str) -> str:
-    """Return a normalised name, so that different spellings of an artist's name are equal."""
+    """Normalise a name, so that different spellings of an artist's name become equal."""
     return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 

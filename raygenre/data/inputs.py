@@ -40,16 +40,17 @@ def inputs_of(
 ) -> NDArray[Any]:
     """Return the input for the tracks of a data set, (N, *shape).
 
-    Levels exist already. Everything else is computed once and stored in the data set's cache, one small file for each
-    track, so that a call can continue where an interrupted one ended. A file consists of the SHA-256 of the values,
-    followed by their bytes; the values of a damaged file are computed and written again.
+    Levels are already in the data set. All other inputs are computed once and stored in the data set's cache, in one
+    small file per track, so that a call can continue where an interrupted one ended. A file consists of the SHA-256 of
+    the values, followed by their bytes; the values of a damaged file are computed and written again.
 
     Args:
-        chosen: indices of the tracks or a mask, bool (N,); all if None.
+        chosen: indices of the tracks or a mask, bool (N,); all tracks if None.
         progress: function to call after each track that is computed; not called if all inputs come from the cache.
 
     Raises:
-        DataError: a track is an image, from which this kind cannot be computed, or its file can no longer be read.
+        DataError: a track is an image, from which this kind cannot be computed, or a track's file can no longer be
+            read.
     """
     if kind is LEVELS:
         return dataset.levels if chosen is None else dataset.levels[np.asarray(chosen)]

@@ -36,8 +36,8 @@ class Part:
 def parts(dataset: Dataset, split: Split) -> list[Part]:
     """Return the subsets of a split: training, validation and test.
 
-    With several folds, each fold trains on the others' validation tracks, so the training subset is the union of all
-    folds' training tracks.
+    With several folds, the validation tracks of one fold are training tracks of the others, so the training subset is
+    the union of all folds' training tracks.
     """
     [first, *more] = split.folds
     if more:

@@ -137,8 +137,8 @@ def given_split(
         seed, folds, validation, duplicates, grouping: as for `random_split`.
 
     Raises:
-        DataError: a list is missing or ambiguous, lists overlap, over 5 % of a list is not in the dataset, or a subset
-            has no track of a genre.
+        DataError: a list is missing or ambiguous, lists overlap, over 5 % of a list's tracks are not in the dataset, or
+            a subset contains no track of a genre.
         SplitError: `folds` or `validation` is out of range.
     """
     random = np.random.default_rng(seed)

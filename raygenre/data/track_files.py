@@ -108,7 +108,7 @@ def read_folder(source: Path, *, merge_case: bool = False) -> DataFolder:
         merge_case: whether class folders whose names differ only in case are one class.
 
     Raises:
-        DataError: the folder does not exist or cannot be read, or fewer than two classes have a file.
+        DataError: the folder does not exist or cannot be read, or fewer than two classes contain such files.
     """
     check_folder(source)
     root = kaggle_folder(source) or source
@@ -205,7 +205,7 @@ def _folder(path: Path, class_folder: Path, root: Path) -> str:
 
 
 def _track_ids(names: Sequence[str], paths: Sequence[Path], root: Path) -> Iterator[str]:
-    """Yield each file's id: the first unique name among `genre.NNNNN` or its stem, `genre/stem`, and its path.
+    """Yield each file's id: `genre.NNNNN` or the stem if unique; otherwise, `genre/stem` if unique, or the path.
 
     Args:
         names: name of each file's class folder. Ids do not depend on which folders are merged into one class.

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 MAX_P_VALUE = 0.05
-"""A classifier is better than chance only if the p-value is below this."""
+"""A classifier is better than chance only if the p-value is below this limit."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class ChanceTest:
         name: kind of tracks, such as `test`.
         hits: number of tracks that are classified correctly.
         tracks: number of tracks.
-        rate: share of the tracks that guessing classifies correctly, above 0.
+        rate: expected share of the tracks that guessing classifies correctly; above 0.
     """
 
     name: str

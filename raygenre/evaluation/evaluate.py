@@ -39,7 +39,7 @@ class Mistake:
         confidence: probability of the predicted genre.
         true_probability: probability of the true genre.
         levels: uint8 (128, 333).
-        saliency: float32 (128, 333), evidence for the predicted genre, see `saliency.saliency`; None if the
+        saliency: float32 (128, 333), evidence for the predicted genre (see `saliency.saliency`); None if the
             network's input is not a spectrogram.
     """
 

@@ -1,7 +1,7 @@
 """Matches a data set's genres to a classifier's, by their normal form or an explicit map.
 
-Two names have the same form if they differ only in case, in the Unicode normal form (macOS decomposes accents in file
-names), and in spaces, hyphens and underscores: `Hip-Hop`, `hip hop` and `hiphop` are the same.
+Two names have the same form if they differ only in case, Unicode normal form (macOS decomposes accents in file names),
+spaces, hyphens or underscores. `Hip-Hop`, `hip hop` and `hiphop`, for example, have the same form.
 """
 
 import shlex

@@ -37,7 +37,7 @@ def compare_with_champion(
 
     Raises:
         NotComparableError: the genres differ, a classifier has no record of its training tracks, test tracks are
-            missing from the data set, or a classifier needs recordings and the data set has images.
+            missing from the data set, or a classifier needs recordings but the data set has images.
     """
     _check_genres(candidate, incumbent, name)
     seen, incumbent_seen = _seen_tracks(candidate, "this version"), _seen_tracks(incumbent, name)
@@ -58,7 +58,7 @@ def compare_pair(first: Classifier, second: Classifier, dataset: Dataset) -> Pai
 
     Raises:
         NotComparableError: the genres differ, a classifier has no record of its training tracks, no tracks are left,
-            or a classifier needs recordings and the data set has images.
+            or a classifier needs recordings but the data set has images.
     """
     _check_genres(first, second, "the other")
     seen = [_seen_tracks(classifier, "one of them") for classifier in (first, second)]

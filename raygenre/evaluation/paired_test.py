@@ -1,8 +1,8 @@
 """A paired test: does one classifier beat another on the same tracks by more than chance?
 
-There are four kinds of tracks: classified correctly by both, only by the candidate, only by the incumbent, or by
-neither. The first and the last kind do not show which classifier is better, so the test uses only the other two.
-A difference is the candidate's accuracy minus the incumbent's.
+The test distinguishes four kinds of tracks: those classified correctly by both, only by the candidate, only by the
+incumbent, and by neither. The first and the last kind do not show which classifier is better, so the test uses only the
+other two. A difference is the candidate's accuracy minus the incumbent's.
 """
 
 from dataclasses import dataclass

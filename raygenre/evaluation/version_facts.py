@@ -1,4 +1,4 @@
-"""Facts that the registry stores as a version's tags: test, training data and weights."""
+"""Facts about a version's test, training data and weights, stored as tags in the registry."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ class VersionFacts:
         test_accuracy: accuracy on the test tracks.
         test_digest: SHA-256 of the test tracks' ids and the data set; equal digests mean the same test.
         synthetic: whether the version was trained on synthetic tracks.
-        study: name of the search that produced it.
+        study: name of the search that produced the version.
         sha256: the checksum of the classifier, which covers its weights, genres and calibration.
         test_tracks: number of test tracks; 0 if unknown, in which case the three fields below are unknown too.
         genres: number of genres.
@@ -76,7 +76,7 @@ class VersionFacts:
 
     @classmethod
     def from_tags(cls, tags: Mapping[str, str]) -> Self:
-        """Read the tags that `to_tags` returns; earlier releases did not store those after `sha256`.
+        """Read the tags that `to_tags` returns; earlier releases did not store the tags after `sha256`.
 
         Raises:
             KeyError, ValueError: the tags contain no facts, for example because the version was registered by hand.

@@ -18,9 +18,9 @@ from raygenre.pretrained.store import Pretrained
 from raygenre.system.regular_file import check_regular
 
 FOLDER = "extractor"
-"""Name of the folder with the pretrained network, in a classifier's folder."""
+"""Name of the folder, within a classifier's folder, that contains the pretrained network."""
 
-_SECTION = 30 * SAMPLE_RATE  # number of samples that are used from a longer song
+_SECTION = 30 * SAMPLE_RATE  # number of samples that are used from a song longer than `_SINGLE`
 _SINGLE = 31 * SAMPLE_RATE
 
 
@@ -49,7 +49,7 @@ class Features(InputKind):
         """Load the network that `save` wrote into a classifier's folder.
 
         Raises:
-            PretrainedError: it is missing or damaged.
+            PretrainedError: the network is missing or damaged.
         """
         try:
             return cls(store.load(folder / FOLDER), device)
@@ -81,7 +81,7 @@ class Features(InputKind):
         return np.asarray(self.from_blocks([samples]).windows.mean(axis=0))
 
     def summaries(self, windows: NDArray[Any]) -> NDArray[np.float64]:
-        # Features differ in scale, so they are standardised in the same way as within the pretrained network.
+        # Features differ in scale, so they are standardised just as they are inside the pretrained network.
         pooled = self.pretrained.network.pooled
         with torch.inference_mode():
             standard = pooled(torch.tensor(windows).to(pooled.weight.device)).cpu().double().numpy()

@@ -28,8 +28,8 @@ Stage = Literal["decode", "input"]
 RANGES = 16
 """Number of values that summarise a window; see `InputKind.summaries`."""
 WINDOWS_PER_PART = 64
-"""Number of windows in a part of a song. The network processes this many at a time, so a song's probabilities are the
-same, bit for bit, whether it is read in parts or as a whole."""
+"""Number of windows in a part of a song. The network processes this many windows at a time, so a song's probabilities
+are the same, bit for bit, whether it is read in parts or as a whole."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,11 @@ class InputKind(ABC):
         name: the kind's name in JSON and in metrics.
         recipe: its name and version, stored with each classifier. It changes whenever the same samples would yield
             different values.
-        sample_rate: sample rate, in Hz, of the samples from which it is computed.
+        sample_rate: sample rate, in Hz, of the samples from which the input is computed.
         shape: the shape of one window's array.
         dtype: the type of its values.
-        weights_sha256: SHA-256 of the weights that it needs, in hexadecimal; empty if it needs none.
-        takes_images: whether it can be computed from a spectrogram image.
+        weights_sha256: hexadecimal SHA-256 of the weights that the computation needs; empty if it needs none.
+        takes_images: whether the input can be computed from a spectrogram image.
     """
 
     name: Literal["levels", "features"]
@@ -99,7 +99,7 @@ class InputKind(ABC):
         """Return the input that represents an audio file in a data set.
 
         Raises:
-            AudioError: the file is not audio, is damaged, shorter than 3 s, or silent in the part that is used.
+            AudioError: the file is not audio, or is damaged, shorter than 3 s, or silent in the part that is used.
             OSError: the file cannot be opened.
         """
 
@@ -151,7 +151,7 @@ class InputKind(ABC):
         longest_seconds: float = math.inf,
         progress: Callable[[Stage], object] = lambda stage: None,
     ) -> Iterator[Song]:
-        """Read a file as `read` does, in parts, so that memory use does not grow with the song's length.
+        """Read a file as `read` does, but in parts, so that memory use does not grow with the song's length.
 
         Args, Raises: as for `read`. An error may be raised after the parts that precede it have been yielded.
         """

@@ -64,7 +64,7 @@ class Levels(InputKind):
         return np.asarray(windows.reshape(len(windows), RANGES, -1).mean(axis=2))
 
     def save(self, folder: Path) -> None:
-        """Write nothing: levels need no weights."""
+        """Write nothing, because levels need no weights."""
 
     def __reduce__(self) -> str:
         return "LEVELS"  # so that `input is LEVELS` is also true after a classifier has been sent to another process

@@ -56,8 +56,8 @@ class Classifier:
     Attributes:
         calibration: temperature and threshold, fitted on predictions that networks with the same hyperparameters
             made for tracks on which they were not trained.
-        origin: facts about the training run, for users and the registry: the study, the data digest, and whether the
-            data is synthetic.
+        origin: facts about the training run for users and the registry, such as the study, the data digest, and
+            whether the data is synthetic.
         sha256: the checksum that was verified when the classifier was loaded; empty if it was not loaded from disk.
         examples: expected outputs for `verify`; None if the classifier was not loaded from disk.
         seen: the tracks that the classifier was trained and tested on; None if unknown.

@@ -20,7 +20,7 @@ WEIGHTS, ABOUT = "weights.safetensors", "classifier.json"
 
 _FORMAT_3 = 3  # used by earlier releases; its checksum covers only the weights
 _DECISIVE = ("model", "genres", "calibration", "recipe", "extractor_sha256")
-"""Entries of classifier.json that determine a prediction together with the weights; the last is only for features."""
+"""Entries of classifier.json that, with the weights, determine a prediction; the last exists only for features."""
 
 
 class ClassifierError(RaygenreError, ValueError):
@@ -41,7 +41,7 @@ def check_saved(about: Mapping[str, Any], folder: Path) -> None:
     """Check that this version can load the files, and that the files are the ones that were saved together.
 
     Raises:
-        ClassifierError: one of these conditions is not met; the message says which.
+        ClassifierError: one of these conditions is not met; the message states which one.
         OSError: the weights cannot be read.
     """
     written = about["format"]
@@ -71,7 +71,7 @@ def check_finite(weights: Mapping[str, torch.Tensor]) -> None:
     """Check that all weights are finite numbers.
 
     Raises:
-        ClassifierError: some are not; the message names the first such tensor.
+        ClassifierError: some weights are not; the message names the first tensor that contains such weights.
     """
     for name, tensor in weights.items():
         if wrong := int((~tensor.isfinite()).sum()):

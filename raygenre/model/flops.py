@@ -1,6 +1,6 @@
 """Count a network's floating-point operations per track from its dimensions.
 
-torch's `FlopCounterMode` gives the same number but imports torch's compiler, which takes several seconds.
+torch's `FlopCounterMode` yields the same number but imports torch's compiler, which takes several seconds.
 """
 
 from raygenre.model.head import HeadConfig

@@ -47,7 +47,7 @@ class GenreHead(nn.Module):
         self.config = config
         # The features of a track never change, so the statistics are averaged over all batches (momentum None). Moving
         # averages would start at 0 and 1, far from the features, and adapt too slowly on a small data set, which has
-        # few steps per epoch: with two, the validation loss stayed above that of guessing for the first 20 epochs.
+        # few steps per epoch. With two steps, the validation loss stayed above that of guessing in the first 20 epochs.
         self.normalisation = nn.BatchNorm1d(config.features, momentum=None)
         self.classifier = nn.Sequential(
             Dropout(config.dropout),

@@ -13,7 +13,7 @@ from raygenre.model.precision import autocast
 CPU_CHUNK = 4
 """Number of spectrograms that pass through a network together on a CPU. It is small enough that their activations fit
 into the cache and into memory that the allocator reuses. Training sums the gradients of a batch's chunks, which results
-in the same optimizer step."""
+in the same optimizer step as the whole batch would."""
 _EVALUATION_BATCH = 64
 
 

@@ -30,12 +30,12 @@ class ModelConfig:
         widths: number of channels in each of the three or four convolutions.
         dense: number of units in the dense layer.
         dropout: dropout probability after the last convolution and after the dense layer.
-        normalisation: `batch` adds batch normalisation after every convolution.
+        normalisation: `batch` to add batch normalisation after every convolution, or `none`.
         frequency_bins: number of positions along the frequency axis after the last pooling; 1 averages over the axis.
         stem: the first convolution. `plain` is 3×3, followed by max pooling. `strided` is 5×5 with a stride of 2, which
             takes less than a third of the time.
-        crop_columns: number of columns that the network sees at a time. If it is less than 333, the network is trained
-            on random crops, and a track's probabilities are the mean over evenly spaced crops.
+        crop_columns: number of columns that the network processes at a time. If it is less than 333, the network is
+            trained on random crops, and a track's probabilities are the mean over evenly spaced crops.
         level_mean, level_std: mean and standard deviation of the training tracks' levels, used to standardise the
             input.
     """
@@ -74,7 +74,7 @@ class ModelConfig:
 
     @property
     def crop_starts(self) -> list[int]:
-        """First columns of the crops that a prediction averages; adjacent crops overlap by half or slightly more."""
+        """First columns of the crops that a prediction averages over; neighbours overlap by half or slightly more."""
         last = COLUMNS - self.crop_columns
         count = max(math.ceil(2 * COLUMNS / self.crop_columns) - 1, 2) if last else 1
         return [round(index * last / max(count - 1, 1)) for index in range(count)]
@@ -91,7 +91,8 @@ class GenreCNN(nn.Module):
         for number, width in enumerate(config.widths):
             strided = number == 0 and config.stem == "strided"
             layers += self._convolution(channels, width, strided=strided)
-            # ReLU follows max pooling: the result is the same, but ReLU processes only a quarter as many values.
+            # ReLU follows max pooling: the order does not affect the result, and ReLU then processes only a quarter as
+            # many values.
             if number < len(config.widths) - 1 and not strided:
                 layers.append(nn.MaxPool2d(2))
             layers.append(nn.ReLU())
@@ -104,8 +105,8 @@ class GenreCNN(nn.Module):
             Dropout(config.dropout),
             nn.Linear(config.dense, config.genres),
         )
-        # The initialisation follows He et al., 2015. torch's default weights are smaller, and with them the first
-        # epochs would make no progress.
+        # The initialisation follows He et al., 2015. torch's default weights are smaller, and training would make
+        # no progress in the first epochs with them.
         for layer in self.modules():
             if isinstance(layer, (nn.Conv2d, nn.Linear)):
                 nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
@@ -122,7 +123,7 @@ class GenreCNN(nn.Module):
         return [convolution, nn.BatchNorm2d(channels_out)] if normalise else [convolution]
 
     def crops(self, levels: Tensor) -> Tensor:
-        """Return the evenly spaced crops (B·K, M, crop_columns) of tracks (B, M, T), K for each track in turn."""
+        """Return the evenly spaced crops (B·K, M, crop_columns) of tracks (B, M, T): K crops for each track in turn."""
         width = self.config.crop_columns
         parts = [levels[..., start : start + width] for start in self.config.crop_starts]
         return torch.stack(parts, dim=1).flatten(0, 1)

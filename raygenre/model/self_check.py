@@ -88,7 +88,7 @@ class SelfCheck:
 
         Raises:
             OSError, KeyError, ValueError, SafetensorError: the file is missing or damaged, or its values are not
-                probabilities and input of this kind.
+                probabilities and inputs of this kind.
         """
         stored = load_file(path)
         inputs = stored[_LEVELS if kind is LEVELS else _INPUTS].numpy()

@@ -14,7 +14,7 @@ _NORMALISATION = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mea
 _FRONT = len(TIMBRAL_BANDS) + len(TEMPORAL_FRAMES)
 _MIDDLE = 3
 
-# TensorFlow numbers the layers of each kind in the order of their creation; the first one has no number.
+# TensorFlow numbers the layers of each kind in order of creation, except the first layer, which has no number.
 _CONVOLUTIONS = [*(f"front.{number}" for number in range(_FRONT)), *(f"middle.{number}" for number in range(_MIDDLE))]
 _NORMALISATIONS = ["input", *(f"{name}.normalisation" for name in _CONVOLUTIONS), "pooled", "normalisation"]
 _DENSE = ["dense", "tags"]
@@ -39,7 +39,7 @@ def network_from(variables: Mapping[str, NDArray[np.float32]]) -> MusicNetwork:
         )
         network.load_state_dict(state)
     except KeyError as error:
-        raise CheckpointError(f"the checkpoint has no variable {error}; it is not that of MSD_musicnn") from error
+        raise CheckpointError(f"the checkpoint has no variable {error}, so it is not MSD_musicnn's") from error
     except (RuntimeError, ValueError) as error:
         raise CheckpointError(f"the checkpoint does not fit MSD_musicnn: {error}") from error
     return network
@@ -50,7 +50,7 @@ def _state(variables: Mapping[str, NDArray[np.float32]]) -> dict[str, Tensor]:
     for number, name in enumerate(_CONVOLUTIONS):
         kernels = torch.tensor(variables[_numbered("conv2d", number, "kernel")])  # (H, W, C in, C out)
         in_front = number < _FRONT
-        # The middle convolutions are over time only; their channels are on the second axis.
+        # The middle convolutions run over time only; their input channels are on the second axis.
         kernels = kernels.permute(3, 2, 0, 1) if in_front else kernels[:, :, 0].permute(2, 1, 0)
         state[f"{name}.convolution.weight"] = kernels.contiguous()
         state[f"{name}.convolution.bias"] = torch.tensor(variables[_numbered("conv2d", number, "bias")])

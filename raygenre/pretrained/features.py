@@ -131,7 +131,7 @@ def _one_thread() -> Iterator[None]:
     """Make torch use a single thread.
 
     The network's matrix products are small, and two threads would wait for each other after each product: on two busy
-    cores, a song took ten times the CPU time.
+    cores, a song took ten times as much CPU time.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -3,8 +3,8 @@
 Conventions: samples are mono float32 in [−1, 1] at 16 kHz. A patch has 187 frames of 512 samples, which start 256
 samples apart, with 96 mel bands. Each value is log10(1 + 10 000 · power), with the power rounded to float16, as it was
 when the network was trained; without this rounding, the network's features differ by up to 0.03. The first frame is
-centred on the first sample, and samples outside the song are zero. Patches follow each other without overlap. If the
-end of a song does not fill a patch, it is left out.
+centred on the first sample, and samples outside the song are zero. Patches follow each other without overlap.
+Samples at the end of a song that do not fill a patch are left out.
 """
 
 from collections.abc import Iterable, Iterator

@@ -42,10 +42,10 @@ class Dimensions:
     """The numbers of channels, units and tags.
 
     Attributes:
-        timbral: channels of each of the two wide kernel sizes.
-        temporal: channels of each of the three long kernel sizes.
-        middle: channels of each of the three convolutions over time.
-        units: units of the dense layer.
+        timbral: number of channels for each of the two wide kernel sizes.
+        temporal: number of channels for each of the three long kernel sizes.
+        middle: number of channels of each of the three convolutions over time.
+        units: number of units in the dense layer.
         tags: number of tags.
     """
 
@@ -92,14 +92,14 @@ class PooledConvolution(nn.Module):
         self.normalisation = nn.BatchNorm1d(channels, EPSILON)
 
     def forward(self, patches: Tensor) -> Tensor:
-        """(P, T, M) → (P, C, T), computed in the precision of `patches` up to the maximum, and returned in float32."""
+        """(P, T, M) → (P, C, T), in float32; all steps up to the maximum use the precision of `patches`."""
         signs = torch.where(self.normalisation.weight < 0, -1.0, 1.0)
         kernels = (self.convolution.weight[:, 0] * signs[:, None, None]).to(patches.dtype)  # (C, frames, bands)
         largest = self._over_frames(patches, kernels) if self.bands == 1 else self._over_bands(patches, kernels)
         return self.completed(largest.float(), signs)
 
     def completed(self, largest: Tensor, signs: Tensor) -> Tensor:
-        """Return the normalised values, given the largest products, (P, C, T), of kernels times `signs`, (C,)."""
+        """Return the normalised values, given the largest products, (P, C, T), with kernels times `signs`, (C,)."""
         assert self.convolution.bias is not None
         rectified = F.relu(torch.addcmul(self.convolution.bias[:, None], signs[:, None], largest))
         normalised: Tensor = self.normalisation(rectified)
@@ -178,7 +178,8 @@ class MusicNetwork(nn.Module):
 
         Args:
             patches: float32 (P, 187, 96), from `log_mel`.
-            bfloat16: whether to multiply in bfloat16, fast on some processors; sums and pooling stay in float32.
+            bfloat16: whether to multiply in bfloat16, which is fast on some processors; sums and pooling stay in
+                float32.
         """
         size = _PATCHES_IN_BFLOAT16 if bfloat16 else _PATCHES_IN_FLOAT32
         if patches.device.type != "cpu":
@@ -208,5 +209,5 @@ class MusicNetwork(nn.Module):
 
 
 def _same(frames: int) -> tuple[int, int]:
-    """Return the padding before and after; with an even kernel, TensorFlow adds one more frame after than before."""
+    """Return the padding before and after; for even kernels, TensorFlow adds one more frame after than before."""
     return (frames - 1) // 2, frames // 2

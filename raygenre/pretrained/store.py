@@ -1,7 +1,7 @@
 """The installed weights of MSD_musicnn: a folder in the user's cache.
 
     weights.safetensors     the network's weights, 3 MB
-    about.json              where they come from, their licence and its text, their SHA-256, dimensions, and the tags
+    about.json              their source, licence (name and text), SHA-256 and dimensions, and the tags
 
 `raygenre.pretrained.install` writes this folder. Loading it needs no network connection and executes no code from it.
 Importing torch takes several seconds, so only the functions that need it import it.
@@ -42,7 +42,7 @@ class About:
         licence: name of the weights' licence.
         licence_text: its text, which must accompany every copy of the weights.
         tags: names of the tags, in the order of the network's outputs.
-        dimensions: the arguments of `Dimensions`.
+        dimensions: the arguments for `Dimensions`.
         sha256: hexadecimal SHA-256 of the weights file.
     """
 
@@ -58,7 +58,7 @@ class About:
 
 @dataclass(frozen=True)
 class Pretrained:
-    """A pretrained network, in evaluation mode on the CPU, and where it comes from."""
+    """A pretrained network, in evaluation mode on the CPU, and its source."""
 
     network: "MusicNetwork"
     about: About

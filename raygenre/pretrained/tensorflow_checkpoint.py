@@ -124,7 +124,7 @@ def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
 
 
 def _number(fields: dict[int, int | bytes], field: int) -> int:
-    """Return a field's integer; 0, the default of protocol buffers, if it is missing."""
+    """Return a field's integer, or 0, the default in protocol buffers, if the field is missing."""
     value = fields.get(field, 0)
     if not isinstance(value, int):
         raise CheckpointError(f"the checkpoint's index has bytes in field {field}, which must be a number")

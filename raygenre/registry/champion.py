@@ -27,7 +27,7 @@ class Champion(NamedTuple):
     """The version that has the champion's alias.
 
     Attributes:
-        facts: None for a version registered by hand.
+        facts: facts recorded about the version; None if it was registered by hand.
     """
 
     version: int
@@ -38,8 +38,8 @@ class Incumbent(NamedTuple):
     """The version that a candidate has to beat.
 
     Attributes:
-        facts: None for a version registered by hand.
-        has_alias: whether it is the champion; False for the predecessor of a deleted champion.
+        facts: facts recorded about the version; None if it was registered by hand.
+        has_alias: whether this version is the champion; False for the predecessor of a deleted champion.
     """
 
     version: int
@@ -82,7 +82,7 @@ def promote(server: Server, version: int) -> None:
 
 
 def move(client: MlflowClient, version: int, incumbent: int | None, *, still_held: promotion_lock.StillHeld) -> None:
-    """Move the alias to a version and add the incumbent to the history. The caller holds the lock.
+    """Move the alias to a version and add the incumbent to the history. The caller must hold the lock.
 
     Raises:
         LockLostError: another process has taken the lock; the alias was not moved.
@@ -99,7 +99,7 @@ def rollback(server: Server) -> tuple[int, int]:
     """Move the alias back to the previous champion; return the replaced version and the restored version.
 
     Raises:
-        RegistryError: there is no champion, or no former champion still exists.
+        RegistryError: there is no champion, or no former champion that could be restored.
         LockLostError: another process changed the champion in the meantime.
     """
     no_champion = RegistryError(
@@ -139,7 +139,7 @@ def champions_before(server: Server) -> list[int]:
 
 
 def _tag_replaced(client: MlflowClient, old: str, new: str) -> None:
-    """Tag the former champion as replaced because its other tags still say that it was promoted."""
+    """Tag the former champion as replaced, because its other tags still record its promotion."""
     if old != new:
         client.set_model_version_tag(MODEL, old, REPLACED, new)
     # Set to "" because, on a server with user accounts, permission to edit a model does not include deleting its tags.

@@ -3,14 +3,14 @@
 The first rule that applies determines the outcome:
 
 1. The version is already the champion: it remains the champion.
-2. Promotion is disabled (`force=False`): it is not promoted.
-3. It is no better than chance on its validation tracks or its test tracks (`chance`): it is not promoted.
-4. There is no champion yet, so the version is promoted.
-5. The registry has no record of how one of the two was trained and tested: it is not promoted.
-6. One was trained on synthetic tracks and the other on real tracks: the one trained on real tracks is the champion.
-7. Both are compared on the version's test tracks, excluding those that the champion was trained on. The version is
-   promoted if at least `MIN_TRACKS` are left and the one-sided exact McNemar test yields p < `MAX_P_VALUE`. If they
-   cannot be compared, it is not promoted.
+2. Promotion is disabled (`force=False`): the version is not promoted.
+3. The version is no better than chance on its validation tracks or its test tracks (`chance`): it is not promoted.
+4. There is no champion yet: the version is promoted.
+5. The registry has no record of how the version or the champion was trained and tested: the version is not promoted.
+6. One of the two was trained on synthetic tracks, the other on real tracks: the latter becomes or remains the champion.
+7. Otherwise, the two are compared on the version's test tracks, excluding those that the champion was trained on. The
+   version is promoted if at least `MIN_TRACKS` tracks are left and the one-sided exact McNemar test yields
+   p < `MAX_P_VALUE`. If the two cannot be compared, the version is not promoted.
 
 `force=True` promotes the version even if rules 3 and 5 to 7 would not. A data set of fewer than about 250 tracks has
 fewer than `MIN_TRACKS` test tracks. With such a data set, only a user can replace a champion, and the user's name is
@@ -29,7 +29,7 @@ MIN_TRACKS = 50
 """Minimum number of tracks for a comparison; on fewer tracks, hardly any two classifiers differ significantly."""
 
 MAX_P_VALUE = 0.05
-"""The candidate replaces the champion only if the p-value is below this."""
+"""The candidate replaces the champion only if the p-value is below this value."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class PromotionDecision:
     """Whether a version becomes the champion, and why.
 
     Attributes:
-        reason: why, as a clause that follows "version N is the champion:" or "version N is not the champion:".
+        reason: the reason, as a clause that follows "version N is the champion:" or "version N is not the champion:".
         incumbent: version number of the champion that the version was compared with; None if there was none.
-        comparison: paired test of the two, if they were compared.
+        comparison: paired test of the version and that champion, if they were compared.
         forced: whether the user overrode the rule.
         note_error: why the decision could not be recorded in the search's run; empty if it was recorded.
     """
@@ -53,7 +53,7 @@ class PromotionDecision:
 
     @property
     def decisive_test(self) -> PairedTest | None:
-        """The paired test, if it has enough tracks for a decision."""
+        """The paired test if it has enough tracks for a decision, otherwise None."""
         return self.comparison if self.comparison and self.comparison.tracks >= MIN_TRACKS else None
 
 
@@ -73,7 +73,7 @@ def decide(
         compare: function that takes the incumbent's version number and runs the paired test; called only if rule 7
             applies. It raises RegistryError, ValueError or OSError if the two cannot be compared; any other exception
             propagates.
-        force: True always promotes the version, False never does.
+        force: True always promotes the version, False never does, and None applies the rule.
     """
     if incumbent and incumbent.version == version:
         reason = "it is already the champion" if incumbent.has_alias else "it replaces a champion that was deleted"

@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 from raygenre.system.storage import Storage
 
 SCHEMAS = frozenset({"dc11669786a5"})
-"""Alembic revisions of the databases that can be read, currently only MLflow 3.17's. Add more once the tests pass."""
+"""Alembic revisions of the schemas that can be read, currently only MLflow 3.17's. Add others once the tests pass."""
 
 _WORKSPACE = "default"
 _DELETED = "Deleted_Internal"  # stage of a deleted version
@@ -30,7 +30,7 @@ class RegisteredVersion:
     Attributes:
         created: time of registration, in ms since 1970.
         source: URI of the MLflow model's folder; empty if only MLflow's client can determine it.
-        run_id: id of the MLflow run that trained it; empty if it was registered without a run.
+        run_id: id of the MLflow run that trained the version; empty if it was registered without a run.
     """
 
     name: str

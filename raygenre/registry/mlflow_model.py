@@ -35,7 +35,7 @@ def save_pyfunc(folder: Path, target: Path) -> None:
 
 
 def _example(kind: InputKind) -> pd.DataFrame:
-    """Return the input example stored with a model: a click, as a spectrogram (PNG) or otherwise as audio (FLAC)."""
+    """Return a model's input example: a click, as a PNG spectrogram if the model accepts images, otherwise as FLAC."""
     samples = torch.zeros(audio.SAMPLE_RATE * 30)
     samples[len(samples) // 2] = 1
     if kind.takes_images:

@@ -63,7 +63,7 @@ def promote_if_better(
 
     Args:
         data: function that loads the data set; called only if the two versions have to be compared.
-        force: True always makes the version the champion, False never does.
+        force: True always makes the version the champion, False never does, and None applies the rule.
         user_reason: the user's own reason for the decision, which is recorded with it.
 
     Raises:
@@ -95,7 +95,7 @@ def promote_if_better(
 
 
 def _compare(server: Server, candidate: Classifier, incumbent: int, data: Data) -> PairedTest:
-    """Run the paired test with a registered version.
+    """Run the paired test of the candidate against a registered version.
 
     Raises:
         RegistryError, ValueError, OSError: the two cannot be compared.

@@ -1,7 +1,7 @@
 """Runs and versions as MLflow recorded them: settings, final metrics, learning curves.
 
-A run is identified by its id, by the version that it produced (`models:/raygenre/3`), or by a study. A study or its
-search run identifies the winner's final training run, which uses all training tracks.
+A run is identified by its id, by the version that it produced (`models:/raygenre/3`), or by a study's name. A study or
+its search run stands for the winner's final training run, which uses all training tracks.
 """
 
 import re
@@ -64,8 +64,8 @@ def find_run(server: Server, source: str, *, search_tags: Collection[str]) -> Ru
         search_tags: names of the search run's tags that contain settings; all of its params are settings.
 
     Raises:
-        UnknownRunError: there is no such run.
-        RegistryError: there is no such version.
+        UnknownRunError: the run does not exist.
+        RegistryError: the version does not exist.
     """
     if not server.storage.has_runs:
         raise UnknownRunError(f"there are no runs in {server.address} yet; run `make tune` to start a search")

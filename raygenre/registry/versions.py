@@ -42,8 +42,8 @@ class Fetched:
 
     Attributes:
         name: `raygenre/3` for a version, otherwise the folder's name.
-        run_id: id of the MLflow run that trained it; empty for a folder.
-        facts: facts recorded about it in the registry; None for a folder or a version registered by hand.
+        run_id: id of the MLflow run that trained the classifier; empty for a folder.
+        facts: facts recorded about the version in the registry; None for a folder or a version registered by hand.
     """
 
     classifier: "Classifier"
@@ -58,10 +58,10 @@ class Version:
 
     Attributes:
         aliases: its aliases, such as `champion`.
-        facts: None for a version registered by hand.
-        registered: time of registration, UTC.
-        tags: all of its tags, including those of the promotion decision.
-        run_id: id of the MLflow run that trained it; empty if it was registered without a run.
+        facts: facts recorded about the version; None if it was registered by hand.
+        registered: time of registration, in UTC.
+        tags: all of its tags, including those that record the promotion decision.
+        run_id: id of the MLflow run that trained the version; empty if it was registered without a run.
     """
 
     number: int
@@ -73,9 +73,9 @@ class Version:
 
 
 def register(server: Server, run_id: str, folder: Path, facts: VersionFacts) -> int:
-    """Upload a Classifier folder and a pyfunc as an output of a run, register them, and return the new version.
+    """Upload a Classifier folder and a pyfunc as an output of a run, register them, and return the version's number.
 
-    If this classifier was already registered from this run, return the existing version.
+    If this classifier was already registered from this run, return the existing version's number.
     """
     from mlflow.entities import LoggedModelOutput
     from mlflow.exceptions import MlflowException
@@ -87,7 +87,7 @@ def register(server: Server, run_id: str, folder: Path, facts: VersionFacts) -> 
         if version.tags.get("sha256") == facts.sha256:  # the driver died before it saved the version's number
             return int(version.version)
     experiment_id = client.get_run(run_id).info.experiment_id
-    # Uses the client because MLflow's fluent API would set the tracking URI of this process and its children.
+    # This uses the client because MLflow's fluent API would set the tracking URI of this process and its children.
     model = client.create_logged_model(experiment_id, MODEL, source_run_id=run_id)
     with tempfile.TemporaryDirectory() as scratch:
         save_pyfunc(folder, Path(scratch) / "model")
@@ -190,7 +190,7 @@ def load_version(version: RegisteredVersion, folder: Path, *, device: "torch.dev
 
     Raises:
         ClassifierError: the folder contains no classifier that can be loaded.
-        RegistryError: its checksum differs from the registered one, or none was registered.
+        RegistryError: the classifier's checksum differs from the registered one, or no checksum was registered.
     """
     from raygenre.model.classifier import Classifier
 

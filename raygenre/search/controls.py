@@ -25,9 +25,9 @@ class Demand:
     Attributes:
         phase: what the search is doing; `closing` covers the time before, between and after the training phases.
         places: number of training runs that could run at the same time, regardless of how many fit on the cluster; 0
-            in `closing`.
-        running: number of training runs that have a place.
-        cpus, gpus: size of one place.
+            in the `closing` phase.
+        running: number of training runs that occupy a place.
+        cpus, gpus: number of CPUs and GPUs of one place.
     """
 
     phase: PhaseName
@@ -42,9 +42,9 @@ class Controls:
 
     Attributes:
         limit: number of places granted; None for as many as fit. Runs above the limit pause after the epoch in
-            progress; with 0, all runs pause. The search's `--max-concurrent` is an additional limit.
-        trials: new number of trials of the search; None to leave it unchanged. A number below the study's current
-            number is ignored.
+            progress; with a limit of 0, all runs pause. The search's `--max-concurrent` is an additional limit.
+        trials: new number of trials for the search; None to leave it unchanged. A number lower than the study's
+            current number is ignored.
         time_budget: new time budget in s, 0 for none; None to leave it unchanged. See `SearchConfig.time_budget`.
         demand: the places that the search could use now; None before its first phase. Set by the search.
         seconds_left: returns an estimate of the time left in s; None while it is unknown. Set by the search.

@@ -1,4 +1,4 @@
-"""Reads durations such as `2h` or `1h30m`, for time budgets; imports no large library."""
+"""Reads the durations of time budgets, such as `2h` or `1h30m`; imports no large library."""
 
 import re
 
@@ -9,10 +9,10 @@ _PART = re.compile(r"(\d+(?:\.\d+)?)\s*(d|h|m|s)", re.ASCII)
 
 
 def parse_duration(text: str, name: str) -> float:
-    """Return a duration in s.
+    """Parse a duration, and return it in s.
 
     Args:
-        text: numbers with units, such as `90m`, `1.5h` or `1d 12h`; `0` means none.
+        text: numbers with units, such as `90m`, `1.5h` or `1d 12h`, or just `0`.
         name: name of the option, for the error message.
 
     Raises:

@@ -22,7 +22,7 @@ def choose_network(options: Options, tracks: Dataset, base: Mapping[str, Any] | 
         base: fields of run.yaml from an earlier search, whose network is reused.
 
     Raises:
-        OptionError: the options are mutually exclusive, or the tracks are images.
+        OptionError: the options are mutually exclusive, or pretrained features are requested for images.
         PretrainedError: the pretrained network is not installed.
     """
     if base:
@@ -53,23 +53,23 @@ def choose_network(options: Options, tracks: Dataset, base: Mapping[str, Any] | 
 
 
 def check_head(space: Mapping[str, Entry], batch_size: int) -> None:
-    """Check that a network on pretrained features has all hyperparameters of a space and can be trained with them.
+    """Check that a network on pretrained features supports the hyperparameters of a space and all of their values.
 
     Args:
         batch_size: batch size to use if the space does not contain one.
 
     Raises:
-        SpaceError: the network lacks one of them, or cannot be trained with them.
+        SpaceError: the network does not have one of the hyperparameters, or cannot be trained with one of the values.
     """
     for name in space:
         if name not in HEAD_NAMES:
             allowed = ", ".join(HEAD_NAMES)
-            raise SpaceError(f"{name} has no effect on pretrained features; their hyperparameters are {allowed}")
+            raise SpaceError(f"{name} has no effect on a network on pretrained features; use only {allowed}")
     sizes = space.get("batch_size", batch_size)
     if isinstance(sizes, dict):
         sizes = sizes["low"]
     if any(int(size) < 2 for size in (sizes if isinstance(sizes, list) else [sizes])):
-        raise SpaceError("batch_size must be at least 2 on pretrained features, which are normalised over each batch")
+        raise SpaceError("batch_size must be at least 2 for pretrained features, which are normalised over each batch")
 
 
 def _check_usable(options: Options, tracks: Dataset, wanted_by: str) -> None:
@@ -87,7 +87,7 @@ def _check_usable(options: Options, tracks: Dataset, wanted_by: str) -> None:
 
 
 def _images(tracks: Dataset) -> str:
-    """Return which tracks are images, as the start of a clause; empty if none are."""
+    """Return the start of a clause that states which tracks are images; empty if none are."""
     number, total = images(tracks), len(tracks.tracks)
     if not number:
         return ""

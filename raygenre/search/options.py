@@ -23,19 +23,19 @@ from raygenre.training.choices import AugmentationName
 
 
 class OptionError(RaygenreError, ValueError):
-    """Some options are mutually exclusive or do not fit the data; the message says which."""
+    """Some options are mutually exclusive or do not fit the data; the message names them."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """The options as the user set them. A value of 0 means a default that depends on the data.
+    """The options as the user set them. A value of 0 selects a default that depends on the data.
 
     Attributes:
         time_budget: duration such as `2h`; empty for none.
         from_studies, from_best: earlier studies whose best settings are tried first, and the number of settings per
             study.
-        max_failures: number of trials in a row that fail for the same reason before the search ends; 0 for no limit.
-        given: names of the options set on the command line; all others have their defaults.
+        max_failures: the search ends after this many trials in a row have failed for the same reason; 0 for no limit.
+        given: names of the options set on the command line; all other options have their default values.
     """
 
     data: Path | None = None

@@ -1,4 +1,4 @@
-"""Resolves the options of `raygenre tune` and, if given, run.yaml into a configuration.
+"""Combines the options of `raygenre tune` and, if specified, run.yaml into a configuration.
 
 An option on the command line overrides run.yaml, which overrides the defaults. Values that depend on other values
 (`auto` for the sampler and the preset, the defaults for synthetic tracks, the scheduler for several objectives) are
@@ -35,7 +35,7 @@ from raygenre.search.study.ledger import Ledger
 from raygenre.search.warm_start import warm_start
 
 SMALL = {"trials": 8, "epochs": 8, "batch_size": 4, "top_k": 2}  # defaults for the 200 synthetic tracks
-SMALL_NETWORK: dict[str, Entry] = {"width": 8, "frequency_bins": 4}  # enough for 200 tracks; default: 32 and 1
+SMALL_NETWORK: dict[str, Entry] = {"width": 8, "frequency_bins": 4}  # enough for 200 tracks; otherwise, 32 and 1 apply
 LARGE = {"trials": 20, "top_k": 3}  # defaults for real music; see also `Preset`
 _AS_GIVEN = ("seed", "split", "folds", "validation", "augmentation")
 _PATHS = ("split_lists", "duplicates", "artists")

@@ -80,14 +80,14 @@ def run_search(
 
     Args:
         inputs: the networks' input for each track of the data set.
-        record: logs the search's MLflow run.
-        timer: times the search; see `search_timer`.
+        record: the logger of the search's MLflow run.
+        timer: the search's timer; see `search_timer`.
         max_failures: number of trials in a row that may fail for the same reason; 0 for any number.
-        controls: the limits that the search obeys while it runs, and its reports of the places that it could use.
+        controls: the limits that apply while the search runs, and its reports of the places that it could use.
 
     Raises:
         Interrupted: the user pressed Ctrl-C.
-        SearchStopped: the `controls` requested a stop; everything is saved.
+        SearchStopped: a stop was requested through `controls`; everything is saved.
         SearchFailedError: too many trials in a row failed for the same reason, no trial completed, or every finalist
             failed.
     """
@@ -175,7 +175,7 @@ def _search(
         f"the best {settings} {'setting' if settings == 1 else 'settings'}, {REPEATS} new seeds each",
     ) as phase:
         repeats.start()
-        record.trials()  # drawing the figures takes several seconds, during which the repeats train
+        record.trials()  # drawing the figures takes several seconds; the repeats train meanwhile
         if is_multi_objective(config.objectives):
             pareto_front.record(ledger, tracker, parent)
             display.table(pareto_front.table(ledger))
@@ -211,7 +211,7 @@ def _search(
 
 
 def _finish(repeats: Repeats, phase: Phase, display: Display, timer: SearchTimer) -> list[Finalist]:
-    """Wait for the repeats; display their epochs, and the result of each repeat when it finishes."""
+    """Wait for the repeats, and display their progress and the result of each repeat that finishes."""
 
     def show(repeat: Repeat) -> None:
         outcome = repeat.failure or f"loss {loss_text(repeat.loss)}  accuracy {repeat.accuracy:.1%}"

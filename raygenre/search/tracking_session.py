@@ -82,7 +82,7 @@ def _display_queued(tracker: Tracker, ledger: Ledger, storage: Storage, display:
 
 
 def _saved(tracker: Tracker, ledger: Ledger, storage: Storage) -> str:
-    """Return a message that says what has been saved, where it is, and how to upload it."""
+    """Return a message that states what has been saved, where it is, and how to upload it."""
     place = f"--storage {shlex.quote(str(storage))} --tracking-uri {shlex.quote(tracker.uri)}"
     place += "" if (ledger.folder / JOURNAL).exists() else " --study-url URL"
     return (

@@ -38,7 +38,7 @@ def warm_start(
         most: maximum number of points; the best points of each study come first.
 
     Raises:
-        OptionError: a study has a different kind of network, or none of its values fit into the space.
+        OptionError: a study used a different kind of network, or none of its values is in the space.
     """
     points: list[dict[str, Value]] = []
     sources: list[str] = []

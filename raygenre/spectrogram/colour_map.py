@@ -1,7 +1,7 @@
 """The magma colour map: convert levels to 256 colours, from black to pale yellow, and back.
 
 Nathaniel Smith and Stéfan van der Walt designed it for matplotlib and released it under CC0. GTZAN's images use it, so
-exactly these bytes are needed to write and read them; a test compares them with matplotlib's own table.
+exactly these bytes are needed to read and write such images; a test compares them with matplotlib's own table.
 """
 
 from functools import cache
@@ -50,7 +50,7 @@ def to_levels(pixels: NDArray[np.uint32]) -> NDArray[np.uint8]:
 def _level_of_colour() -> NDArray[np.uint8]:
     """Return the level of each RGB colour, uint8 (2²⁴,), with 0 for colours that are not in magma.
 
-    The table takes 16 MiB, but a spectrogram uses at most 256 of its entries.
+    The table takes up 16 MiB, but a spectrogram uses at most 256 of its entries.
     """
     levels = np.zeros(1 << 24, np.uint8)
     levels[PIXELS ^ OPAQUE] = np.arange(256)

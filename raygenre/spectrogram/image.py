@@ -18,7 +18,7 @@ from raygenre.spectrogram.levels import COLUMNS, LEFT, N_MELS, RIGHT
 from raygenre.system.regular_file import check_regular
 
 WIDTH, HEIGHT = 432, 288  # pixels
-MAX_PNG_BYTES = 4_000_000  # maximum size of a file; its uncompressed pixels take 0.5 MB
+MAX_PNG_BYTES = 4_000_000  # maximum size of a file; its uncompressed pixels take up 0.5 MB
 TOP, BOTTOM = 35, 252  # pixel rows of the axes' frame
 # A frame line is black and 0.8 pixels wide, so it covers four fifths of each pixel under it. These pixels are white
 # on the right and the bottom, and part of the spectrogram on the left and the top. Agg, matplotlib's renderer, blends
@@ -130,7 +130,7 @@ def write_png(levels: NDArray[np.uint8]) -> bytes:
 
 
 def write_plain_png(levels: NDArray[np.uint8]) -> bytes:
-    """Return levels, uint8 (B, T), as a T × B PNG in the same colours, without axes; it is a third of the size."""
+    """Return levels, uint8 (B, T), as a T × B PNG in the same colours but without axes, at a third of the size."""
     image = Image.fromarray(levels[::-1])
     image.putpalette(MAGMA.tobytes())
     image.save(buffer := io.BytesIO(), format="PNG")

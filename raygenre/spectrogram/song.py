@@ -14,7 +14,7 @@ def is_image(source: Path | bytes) -> bool:
     """Return whether a file is a PNG, judging by its content.
 
     Raises:
-        AudioError: it is not a regular file.
+        AudioError: the file is not a regular file.
         OSError: the file cannot be opened.
     """
     if isinstance(source, bytes):

@@ -2,7 +2,7 @@
 
 Its state is in the database of studies, so an arbiter that Ray restarts after its process or node has died continues
 where the previous one stopped. It uses none of the cluster's CPUs, and exits when there have been no studies for a
-while; the next driver starts another one.
+while; the next driver then starts a new arbiter.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ def ensure_arbiter(store: StudyStore, scope: str) -> bool:
     if not ray.is_initialized():
         return False
     url = store.url.render_as_string(hide_password=False)
-    # Services with different databases on one cluster do not see each other's studies.
+    # The name depends on the database, because services with different databases may share one cluster.
     name = f"studies-{hashlib.sha256(url.encode()).hexdigest()[:8]}"
     # If the database is a file, it is on the driver's machine.
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)

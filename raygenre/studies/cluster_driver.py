@@ -1,7 +1,7 @@
 """Drivers of studies on a Ray cluster, started through Ray's job submission API.
 
-A driver runs on the cluster's head node and reserves no CPU, so a study continues after the submitter's machine has
-disconnected. The package is shipped with the driver unless it is part of every node's image.
+A driver runs on the cluster's head node, so a study continues after the submitter's machine has disconnected. It
+reserves no CPU. The package is shipped with the driver unless it is part of every node's image.
 """
 
 import json

@@ -13,7 +13,7 @@ from raygenre.system.hardware import query_gpus
 from raygenre.system.storage import Storage
 
 MODULE = "raygenre.cli.studies_driver"
-"""The driver's program; its arguments are the study's name and the number of the start."""
+"""The driver's program; its arguments are the study's name and the number of this start."""
 
 
 def scope() -> str:

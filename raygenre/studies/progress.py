@@ -1,4 +1,4 @@
-"""The progress of a study, which any process can read from its ledger without locking it."""
+"""The progress of a study, which any process can read from its ledger without a lock."""
 
 import optuna
 from optuna.study import Study as OptunaStudy
@@ -73,7 +73,7 @@ class LedgerReader:
     def _load(self) -> OptunaStudy | None:
         if self._study is None:
             folder = self._location.folder
-            if not self._url and not (folder / JOURNAL).exists():  # Optuna would create it
+            if not self._url and not (folder / JOURNAL).exists():  # Optuna would create the file
                 return None
             try:
                 storage = optuna_storage(folder, self._url)

@@ -24,7 +24,7 @@ def delete_study(server: Server, name: str, study_url: str | None, *, with_runs:
     Raises:
         StudyBusyError: a driver has the study open.
         StudiesError: updates are still queued for MLflow and would be lost.
-        OSError: the storage cannot be written.
+        OSError: the storage cannot be written to.
     """
     storage = server.storage
     location = storage.studies / name

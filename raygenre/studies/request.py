@@ -25,7 +25,7 @@ PLACEMENT = (
 
 
 class RequestError(RaygenreError, ValueError):
-    """A study cannot be submitted as requested, or was submitted by another version of raygenre."""
+    """A study cannot be submitted as requested, or was submitted by a different version of raygenre."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Request:
         """Return a request whose paths are absolute.
 
         Args:
-            with_files: whether to read the files that the options name, because they do not exist where the driver
+            with_files: whether to read the files that the options name; necessary if they do not exist where the driver
                 runs.
 
         Raises:
@@ -88,7 +88,7 @@ class Request:
         """Return the options, with the submitted files written to a folder.
 
         Raises:
-            FileAccessError: the folder cannot be written.
+            FileAccessError: the folder cannot be written to.
         """
         paths: dict[str, Any] = {}
         with file_errors("the submitted files cannot be written"):

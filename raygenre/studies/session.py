@@ -14,7 +14,7 @@ from raygenre.studies.study import Needs, Progress, Study
 PERIOD = 1.0  # s
 _PROGRESS_PERIOD = 5.0  # s; reading the ledger takes longer than a report
 _FACTS_PERIOD = 60.0  # s
-_END_SECONDS = 20.0  # s for the last report
+_END_SECONDS = 20.0  # s to wait for each thread to end
 
 
 class DriverSession:
@@ -24,7 +24,7 @@ class DriverSession:
     long time if a store does not respond.
 
     Args:
-        attempt: number of this start.
+        attempt: number of this start of the study.
         controls: controls of the search.
         first: the resources that the study needs until the search has started and reports its own needs.
         share_out: called every second after the report; distributes places, or ensures that an arbiter does so.

@@ -20,10 +20,10 @@ class Claim:
     """The places that a study could use.
 
     Attributes:
-        name, owner: the study, and who submitted it.
+        name, owner: names of the study and of the user who submitted it.
         priority: studies with a higher priority get as many places as they can use before others get any.
         places: number of training runs that could run at the same time.
-        cpus, gpus: size of a place.
+        cpus, gpus: number of CPUs and GPUs of one place.
     """
 
     name: str

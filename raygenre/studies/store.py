@@ -1,7 +1,7 @@
 """The studies of a service, in one database that drivers, commands and the arbiter share.
 
 A driver reports every second and is considered dead if it has not done so for `MAX_SILENCE_SECONDS`. Each start of a
-study has a number, and only the driver of the last start may change the study.
+study has a number, and only the driver of the latest start may change the study.
 """
 
 import json
@@ -69,7 +69,7 @@ class StudyStore:
             wishes: values of the columns priority, max_concurrent and time_budget.
 
         Raises:
-            StudiesError: a study of this name already exists.
+            StudiesError: a study with this name already exists.
         """
         values: dict[str, Any] = {"name": name, "owner": owner, "request": request, "storage": storage}
         values |= {
@@ -104,7 +104,7 @@ class StudyStore:
         return [Study(**row._mapping) for row in rows]
 
     def get(self, name: str) -> Study:
-        """Return a study.
+        """Return the study with this name.
 
         Raises:
             StudiesError: the study does not exist.
@@ -137,7 +137,7 @@ class StudyStore:
         values["gpu_seconds"] = studies.c.gpu_seconds + needs.running * needs.gpus * seconds
         if progress:
             values |= {**vars(progress), "errors": json.dumps(progress.errors)}
-        # A driver that was considered dead but was only slow resumes its study.
+        # A driver that was considered dead, although it was only slow, resumes its study.
         begins = or_(and_(studies.c.state == "queued", studies.c.granted > 0), studies.c.state == "failed")
         values["state_at"] = case((begins, self._now), else_=studies.c.state_at)
         values["state"] = case((begins, "running"), else_=studies.c.state)

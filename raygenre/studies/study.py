@@ -74,11 +74,11 @@ class Progress:
     """The progress of a study.
 
     Attributes:
-        completed, pruned, failed: number of its trials in these states.
-        total: number of trials that it will have.
-        best: the best value of the first objective; None before the first complete trial.
+        completed, pruned, failed: number of trials in each of these states.
+        total: number of trials that the study will have in the end.
+        best: the best value of the first objective; None before the first completed trial.
         objective: name of the first objective.
-        errors: the latest failures of trials, latest first.
+        errors: the most recent failures of trials, latest first.
     """
 
     completed: int

@@ -163,7 +163,7 @@ def existing_parent(folder: Path) -> Path:
 
 
 def _has_bfloat16(compute: str) -> bool:
-    """Return whether a GPU multiplies bfloat16 fast, by the rule of `has_fast_bfloat16` but without torch."""
+    """Return whether a GPU has fast bfloat16 arithmetic, by the same rule as `has_fast_bfloat16` but without torch."""
     major = compute.partition(".")[0]
     return major.isdecimal() and int(major) >= 8
 
@@ -177,7 +177,7 @@ def _torch_without_cuda() -> bool:
 def _container_memory(cgroups: Path) -> tuple[int, int] | None:
     """Return the memory limit and usage of this container in bytes; None if there is no limit."""
     for limit, usage in _CGROUPS:
-        with suppress(OSError, ValueError):  # no such file, or the word `max`
+        with suppress(OSError, ValueError):  # the file does not exist, or contains the word `max`
             return int((cgroups / limit).read_text()), int((cgroups / usage).read_text())
     return None
 

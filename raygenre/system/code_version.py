@@ -32,7 +32,7 @@ def commit(folder: Path | None = None, *, within: str = ":/") -> Commit | None:
     """Return the commit checked out in a folder, by default this package's folder; None if Git does not track it.
 
     Args:
-        within: Git path in which to look for changes; by default the whole repository.
+        within: Git path in which to look for changes; by default, the whole repository.
     """
     folder = folder or Path(__file__).parent
     # A package that is installed inside a different repository, for instance in its .venv, is not tracked there.
@@ -48,7 +48,7 @@ def commit(folder: Path | None = None, *, within: str = ":/") -> Commit | None:
 
 @cache
 def version_tags() -> dict[str, str]:
-    """Return tags for a training run: the code and library versions that can affect its values.
+    """Return tags for a training run: the code and library versions that can affect its results.
 
     The tags are cached because they are the same for every trial in a process.
     """

@@ -1,6 +1,6 @@
 """Transactions in an SQLite or PostgreSQL database that holds our own tables.
 
-All times in these tables come from the database's clock, in s since 1970, because the clocks of machines differ.
+All times in these tables come from the database's clock, in s since 1970, because different machines' clocks differ.
 """
 
 import threading
@@ -27,7 +27,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from raygenre.errors import RaygenreError
 from raygenre.system.redaction import masked
 
-BUSY_SECONDS = 30  # s for which a transaction waits for another one in SQLite
+BUSY_SECONDS = 30  # s that a transaction waits for another one in SQLite
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class DatabaseKind:
 
     Attributes:
         tables: the tables, which the first transaction creates.
-        name: what the database is, such as `the database of jobs`.
+        name: a description for messages, such as `the database of jobs`.
         setting: the option or variable that contains its URL, for messages.
         error: function that returns the error to raise, given its message.
         pragmas: SQLite's settings.
@@ -50,7 +50,7 @@ class DatabaseKind:
 
 
 def parse_url(text: str, kind: DatabaseKind) -> URL:
-    """Parse the URL of a database; if it is malformed, raise the error of the database's kind."""
+    """Parse the URL of a database; if it is malformed, raise `kind.error`."""
     try:
         return make_url(text)
     except (SQLAlchemyError, ValueError) as error:
@@ -61,7 +61,7 @@ def parse_url(text: str, kind: DatabaseKind) -> URL:
 class Database:
     """A database; its methods may be called from any thread. The first transaction creates the tables.
 
-    All methods raise the error of the database's kind if the database cannot be used.
+    All methods raise `kind.error` if the database cannot be used.
 
     Attributes:
         now: the expression for the database's current time, in s since 1970.

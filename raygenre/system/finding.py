@@ -13,7 +13,8 @@ class Finding:
 
     Attributes:
         check: name of the check.
-        status: `problem` if something that raygenre needs does not work; `warning` if it is slow, missing or limited.
+        status: `problem` if something that raygenre needs does not work; `warning` if something is slow, missing or
+            limited.
         found: one line for the user.
         remedy: what to do; empty if there is nothing to do.
         facts: the values on which the line is based, for programs. Sizes are in bytes.

@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 from raygenre.errors import file_errors
 from raygenre.system.storage import ARTIFACTS, DATABASE, EXPERIMENT, Storage, StorageError
 
-_TIMEOUT = 20.0  # s to wait for a process that is writing to the database, as long as MLflow waits
+_TIMEOUT = 20.0  # s to wait for a process that is writing to the database; MLflow waits equally long
 _SHORT_TIMEOUT = 1.0  # s, for a check that must respond quickly
 _ADDRESSES = (
     ("experiments", "artifact_location"),
@@ -32,7 +32,7 @@ _ADDRESSES = (
 )
 """Tables and columns of MLflow's database that contain artifact URIs."""
 _PATHS = (("tags", "value"),)
-"""Tables and columns in which raygenre stores paths in the storage: the tag with the location of a run's checkpoint."""
+"""Tables and columns in which raygenre stores paths in the storage, namely the tag that locates a run's checkpoint."""
 
 
 class StorageBusyError(StorageError, OSError):
@@ -44,7 +44,7 @@ class Move:
     """A storage whose database contains addresses in a different folder.
 
     Attributes:
-        old: the folder that the addresses contain, or contained.
+        old: the folder that the addresses name, or named before they were rewritten.
         new: the folder of the storage.
         problem: why the addresses could not be rewritten; empty if they were.
     """
@@ -100,7 +100,7 @@ def follow_move(storage: Storage) -> Move | None:
     except sqlite3.Error as error:
         if old is None and getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
             raise StorageBusyError(f"{database}: {error}") from error
-        # MLflow's client reports a database that cannot be read for any other reason.
+        # If the database cannot be read for any other reason, MLflow's client reports the error.
         return Move(old, storage.root, str(error)) if old else None
 
 

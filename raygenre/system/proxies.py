@@ -23,7 +23,7 @@ def exempt_loopback() -> None:
 
 
 def request_note(url: str) -> str:
-    """Return a note for a request's error that names the proxy and the remedy; "" if the request used no proxy."""
+    """Return a note for a request's error message, with the proxy and the remedy; "" if the request used no proxy."""
     from requests.utils import should_bypass_proxies
 
     address = urlsplit(url)

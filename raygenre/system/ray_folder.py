@@ -26,12 +26,13 @@ class RayFolderError(RaygenreError, RuntimeError):
 def ray_folder(private_parents: tuple[Path, ...] = _PRIVATE_PARENTS, *, create: bool = True) -> Path | None:
     """Return the value that RAY_TMPDIR must have before Ray is started, or None if Ray's own choice can be used.
 
-    If RAY_TMPDIR is unset and Ray's own choice is unsuitable, this is a folder `ray-UID` that only this user can
-    access; it is created if it is missing. Does not import Ray.
+    If RAY_TMPDIR is unset and Ray's own choice is unsuitable, the value is a folder `ray-UID` that only this user can
+    access; it is created if it is missing. This function does not import Ray.
 
     Args:
         private_parents: folders in which to look for or create the private folder.
-        create: False to change nothing, and treat a missing private folder as if it had been created.
+        create: whether to create a missing private folder. If False, nothing is changed, and a missing folder is
+            treated as if it had been created.
 
     Raises:
         RayFolderError: RAY_TMPDIR is unsuitable, or no private folder can be used.

@@ -12,9 +12,9 @@ def check_regular(path: Path, refusal: type[RaygenreError]) -> os.stat_result:
 
     Raises:
         OSError: the file does not exist.
-        refusal: it is a pipe, a device, a socket or a folder.
+        refusal: the path refers to a pipe, a device, a socket or a folder.
     """
     status = path.stat()
-    if not stat.S_ISREG(status.st_mode):  # even opening a named pipe waits for a writer, perhaps forever
+    if not stat.S_ISREG(status.st_mode):  # even opening a named pipe blocks until there is a writer, perhaps forever
         raise refusal("it is not a regular file")
     return status

@@ -53,7 +53,7 @@ class Storage:
 
     @property
     def studies(self) -> Location:
-        """The folder with studies. Each has a subfolder with Optuna's journal, the split and checkpoints."""
+        """The folder with the studies; each study has a subfolder with Optuna's journal, the split and checkpoints."""
         return Location(str(self)) / "studies"
 
     @property
@@ -122,6 +122,6 @@ def resolve(folder: str | os.PathLike[str] | None = None, tracking_uri: str | No
 
 
 def sqlite_file(uri: str) -> Path | None:
-    """Return the file to which SQLAlchemy resolves a tracking URI; None if the URI names no SQLite database."""
+    """Return the file to which SQLAlchemy resolves a tracking URI; None if it does not name an SQLite database."""
     prefix = "sqlite:///"
     return Path(unquote(uri.removeprefix(prefix).partition("?")[0])) if uri.startswith(prefix) else None

@@ -46,7 +46,7 @@ def read_genre_map(path: Path, genres: Sequence[str] | None = None) -> dict[str,
             if not name.strip() or not name.isprintable():
                 raise GenreMapError(f"--map {path}: {genre}: {name!r} is not a name; use printable characters")
         if not values:
-            raise GenreMapError(f"--map {path}: {genre} has no name; remove the line or add one")
+            raise GenreMapError(f"--map {path}: {genre} has no name; remove the line or add a name")
         if genres is not None and genre not in genres:
             raise GenreMapError(f"--map {path}: the model has no genre {genre}; its genres are {', '.join(genres)}")
         names[genre] = tuple(dict.fromkeys(values))

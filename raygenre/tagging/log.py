@@ -33,11 +33,11 @@ class Record:
     Attributes:
         file: the file's absolute path, without symbolic links.
         genres: the genres that were written.
-        was: the frames that raygenre may change, as they were before.
-        became: the same frames as they were written.
+        was: the frames that raygenre may change, as they were before the change.
+        became: the same frames, as they were after the change.
         old_sha256: SHA-256 of the whole file before the change.
         new_sha256: SHA-256 of the whole file after the change.
-        steps: the difference from the new file to the old one.
+        steps: the steps that recreate the old file from the new one.
     """
 
     file: str
@@ -50,10 +50,10 @@ class Record:
 
 
 class TagLog:
-    """A log that is open for appending. Only one process can have the log open.
+    """A log that is open for appending. Only one process at a time can have it open.
 
     Raises:
-        LogError: it cannot be written, is open in another process, or is not a raygenre log.
+        LogError: the log cannot be written, is open in another process, or is not a raygenre log.
     """
 
     def __init__(self, path: Path) -> None:
@@ -86,7 +86,7 @@ class TagLog:
         """Append a record and flush it to disk.
 
         Raises:
-            LogError: it cannot be written; the log is unchanged.
+            LogError: the record cannot be written; the log is unchanged.
         """
         fields = {"version": VERSION, "time": datetime.now(UTC).isoformat(timespec="seconds")} | asdict(record)
         rest = json.dumps(fields).encode() + b"\n"
@@ -111,7 +111,7 @@ class TagLog:
             pass  # some network file systems do not support locks
 
     def _remove_torn_line(self) -> None:
-        """Remove a line whose end is missing: its process was killed, and its file is unchanged."""
+        """Remove an incomplete last line: the process was killed while writing it, so the line's file is unchanged."""
         data = self.path.read_bytes()
         if data and not data.endswith(b"\n"):
             self._file.truncate(data.rfind(b"\n") + 1)
@@ -121,7 +121,7 @@ def read_log(path: Path) -> list[Record]:
     """Return the records of a log in the order in which they were written. A torn last line is ignored.
 
     Raises:
-        LogError: it cannot be read or is not a raygenre log.
+        LogError: the file cannot be read or is not a raygenre log.
     """
     try:
         lines = path.read_bytes().split(b"\n")[:-1]

@@ -15,13 +15,13 @@ from raygenre.tagging.formats.vorbis import CLASSES, VorbisTags
 
 @dataclass(frozen=True)
 class Present:
-    """The genre that a file has.
+    """The genre stored in a file.
 
     Attributes:
-        genres: its genres; empty if it has none.
+        genres: the file's genres; empty if it has none.
         is_elsewhere: whether the genre is stored in a place where raygenre does not write, such as a WAV file's INFO
             chunk.
-        provenance: the texts of its provenance fields.
+        provenance: the texts of the file's provenance fields.
     """
 
     genres: tuple[str, ...]
@@ -34,7 +34,7 @@ def present_genre(path: Path) -> Present:
 
     Raises:
         OSError: the file cannot be read.
-        TagError: raygenre cannot write tags in its format, or the file's tags are damaged.
+        TagError: raygenre cannot write tags in the file's format, or its tags are damaged.
     """
     view = streams.view(path)
     tags = _open(path, view.kind)
@@ -49,7 +49,7 @@ def open_tags(path: Path) -> FileTags:
 
     Raises:
         OSError: the file cannot be read.
-        TagError: raygenre cannot write tags in its format, or the file's tags are damaged.
+        TagError: raygenre cannot write tags in the file's format, or its tags are damaged.
     """
     return _open(path, streams.view(path).kind)
 
@@ -67,4 +67,6 @@ def _open(path: Path, kind: str) -> FileTags:
                 return AsfTags(path)
             case _ if kind in CLASSES:
                 return VorbisTags(path, kind)
-    raise TagError(f"raygenre cannot write tags to Ogg files with {kind.removeprefix('ogg/')}; convert it to FLAC")
+    raise TagError(
+        f"raygenre cannot write tags to Ogg files with {kind.removeprefix('ogg/')}; convert the file to FLAC"
+    )

@@ -62,7 +62,7 @@ def plan_with_prediction(
 
 
 def with_provenance(plan: Plan, model: str) -> Plan:
-    """Adapt a plan to writing provenance too: a file is rewritten even if only its provenance differs.
+    """Extend a plan to provenance: a file is rewritten even if only its provenance differs.
 
     Args:
         model: the model's name.

@@ -20,7 +20,7 @@ def check_replaceable(path: Path) -> os.stat_result:
 
     Raises:
         OSError: the file does not exist.
-        TagError: it is not a regular file, is read-only, or has other names (hard links) that would keep the old tags.
+        TagError: the file is not regular, is read-only, or has other names (hard links) that would keep the old tags.
     """
     status = check_regular(path, TagError)
     if not status.st_mode & 0o222 or not os.access(path, os.W_OK):
@@ -38,8 +38,8 @@ def replacement(path: Path) -> Iterator[Path]:
     """Yield a copy of a file in the same folder.
 
     On exit, the copy is flushed to disk and replaces the file. After an exception, the copy is deleted and the file is
-    unchanged. A killed process can leave the copy behind; `remove_abandoned` deletes it. The copy stays locked as long
-    as its process runs.
+    unchanged. A killed process can leave the copy behind; `remove_abandoned` deletes it. The copy stays locked while
+    the process that created it runs.
 
     Args:
         path: a regular file, not a link.
@@ -86,7 +86,7 @@ def _copy_status(path: Path, copy: Path, before: os.stat_result) -> None:
             os.chown(copy, before.st_uid, before.st_gid)
         except PermissionError:
             raise TagError("it belongs to another user or group; run the command as its owner") from None
-    shutil.copystat(path, copy)  # mode, extended attributes with access lists, times
+    shutil.copystat(path, copy)  # mode, times, and extended attributes, including access control lists
     os.utime(copy, ns=(before.st_atime_ns, before.st_mtime_ns))  # reading the file may have changed its access time
 
 

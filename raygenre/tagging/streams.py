@@ -41,13 +41,13 @@ def view(path: Path) -> View:
 
     Raises:
         OSError: the file cannot be read.
-        TagError: it is not a regular file, not audio, or its format has no tags that raygenre can write.
+        TagError: the file is not a regular file, is not audio, or has a format whose tags raygenre cannot write.
     """
     with _opened(path) as container:
         name = container.format.name
         if name not in _CONTAINERS:
             unsupported = container.format.long_name
-            raise TagError(f"raygenre cannot write tags to {unsupported} files; convert it to FLAC or M4A")
+            raise TagError(f"raygenre cannot write tags to {unsupported} files; convert the file to FLAC or M4A")
         kind = _CONTAINERS[name]
         if kind == "ogg":
             kind = f"ogg/{container.streams.audio[0].codec_context.name.removeprefix('lib')}"
@@ -57,11 +57,11 @@ def view(path: Path) -> View:
 
 
 def stream_digest(path: Path) -> str:
-    """Return the SHA-256 of all packets of a file, with their streams and times: its audio and its cover.
+    """Return the SHA-256 of all of a file's packets (audio and cover), including their stream numbers and times.
 
     Raises:
         OSError: the file cannot be read.
-        TagError: it is not a regular file, or not audio.
+        TagError: the file is not a regular file, or is not audio.
     """
     digest = hashlib.sha256()
     with _opened(path) as container:
@@ -88,8 +88,8 @@ def _opened(path: Path) -> Iterator[av.container.InputContainer]:
         except AudioError as error:
             raise TagError(str(error)) from error
         try:
-            # Not a Python file: PyAV prints a traceback when a damaged file makes FFmpeg seek to before its start. The
-            # path is absolute because FFmpeg would interpret `AC:DC.mp3` as a URL.
+            # The path is passed instead of a Python file, because PyAV prints a traceback if a damaged file makes
+            # FFmpeg seek to before its start. The path is absolute because FFmpeg would interpret `AC:DC.mp3` as a URL.
             container = av.open(
                 path.absolute(), mode="r", options={"format_whitelist": CONTAINERS}, metadata_errors="ignore"
             )

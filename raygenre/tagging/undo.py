@@ -27,8 +27,8 @@ class Undone:
     """The outcome for one file.
 
     Attributes:
-        outcome: `restored`: all bytes are as before; `frames`: only the frames are as before, since later changes to
-            other tags were kept; `unchanged`: the file already was as before; `left`: see `reason`.
+        outcome: `restored`: all bytes are as before; `frames`: only the frames are as before, because later changes
+            to other tags were kept; `unchanged`: the file was already as before; `left`: see `reason`.
         reason: why the file was left as it is; empty otherwise.
     """
 

@@ -1,4 +1,4 @@
-"""Write genres into a file: atomically, logged beforehand and read back afterwards."""
+"""Write genres into a file atomically, after checking and logging the change."""
 
 import os
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ def write_genres(
     Args:
         genres: the values to write.
         present: the genres that the file had when the decision was made.
-        provenance: provenance to write as well; None removes an earlier provenance.
+        provenance: provenance to write as well; None removes any earlier provenance.
 
     Raises:
         LogError: the log cannot be written.

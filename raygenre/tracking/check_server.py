@@ -16,7 +16,7 @@ from raygenre.tracking.reasons import HOST_REJECTED, REMEDIES, UNKNOWN_HOST, req
 
 _CHECK = "MLflow"
 _ROUTE = "/api/2.0/mlflow/experiments/get-by-name"
-_ANSWERS = ('"experiment"', "RESOURCE_DOES_NOT_EXIST")  # found in the response: if there are runs, and if not
+_ANSWERS = ('"experiment"', "RESOURCE_DOES_NOT_EXIST")  # in the response if the experiment exists, and if it does not
 _TIMEOUT = 5.0  # s to connect, and to wait for a response
 _LOCK_TIMEOUT = 1.0  # s to wait for a process that is writing to the database
 _CHOOSE = "choose another server with --tracking-uri or MLFLOW_TRACKING_URI"
@@ -39,7 +39,7 @@ def check_tracking(storage: Storage, schemas: Collection[str]) -> Finding:
 def _check_database(storage: Storage, path: Path, schemas: Collection[str]) -> Finding:
     facts: dict[str, object] = {"uri": storage.server}
     if not path.exists():
-        return Finding(_CHECK, "ok", f"nothing was logged to {storage.server} yet", "", facts)
+        return Finding(_CHECK, "ok", f"nothing has been logged to {storage.server} yet", "", facts)
     try:
         with closing(
             sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_LOCK_TIMEOUT)

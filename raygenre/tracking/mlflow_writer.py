@@ -43,7 +43,7 @@ class MlflowWriter:
         self.calls = 0
         self._server = server
         self._spool = spool
-        self._written: set[int] = set()  # offsets of updates that MLflow has but the spool has not yet recorded
+        self._written: set[int] = set()  # offsets of updates that MLflow has but the spool does not yet record
         self._maybe_created: set[str] = set()  # runs that a request without a response may have created
         self._started: set[str] = set()  # runs that this writer created with the tags of their `start`
         # The (name, step) pairs that MLflow may already have, by run; None until the writer has queried MLflow.
@@ -91,7 +91,7 @@ class MlflowWriter:
                 write(key, run_id, concerned)
             except Exception as error:
                 # Artifacts may be in a separate store, and a view may need other permissions or a newer server. Their
-                # errors must not block all other updates.
+                # errors must not block the other updates.
                 separate = write == self._finish_batch and updates[-1]["do"] in ("file", "view")
                 only_this = meaning(error) == "refused" or (separate and not is_unreachable(error))
                 if not only_this and not _is_invalid(error):
@@ -223,7 +223,7 @@ class MlflowWriter:
 def _is_invalid(error: Exception) -> bool:
     """Return whether invalid content, which the tracker itself never writes, caused the error."""
     wrong_content = isinstance(error, KeyError | TypeError | AttributeError | IndexError | ValueError)
-    return wrong_content and not isinstance(error, OSError)  # requests' errors are OSErrors, some also ValueErrors
+    return wrong_content and not isinstance(error, OSError)  # requests' errors are OSErrors; some are also ValueErrors
 
 
 def _reason(error: Exception) -> str:

@@ -54,7 +54,7 @@ class Sender:
             raise
 
     def create_run_now(self, run: str, timeout: float) -> None:
-        """Wait up to `timeout` s until MLflow has created a run, so that missing permissions are detected early.
+        """Wait up to `timeout` s for MLflow to create a run, so that missing permissions are detected early.
 
         If MLflow is unreachable, return immediately.
 
@@ -75,7 +75,7 @@ class Sender:
         return "" if self._attempted.is_set() else "no response yet"
 
     def flush(self, timeout: float) -> bool:
-        """Wait until MLflow has every update, or for `timeout` s without progress; return whether it has them all."""
+        """Wait until MLflow has all updates or makes no progress for `timeout` s; return whether it has all of them."""
         self._flushing = True
         self._wake.set()
         calls, deadline = self._writer.calls, time.monotonic() + timeout

@@ -19,7 +19,7 @@ class Server:
     sends no request, creates no file and does not import MLflow.
 
     Attributes:
-        storage: the storage whose runs and models it holds.
+        storage: the storage whose runs and models the server holds.
         uri: tracking URI of the server or database.
         address: `uri` without a password, for messages.
     """
@@ -92,4 +92,4 @@ def _quiet_mlflow() -> None:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # logs a page if the database is locked
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it logs a page if the database is locked

@@ -26,7 +26,7 @@ MAX_VIEWS = 20
 """Number of searches whose views are kept; MLflow lets users save a view only while there are fewer than 40."""
 
 _TAG = "mlflow.sharedViewState."
-_OURS = "raygenre-"  # our keys start with it, so that users' own views are left alone
+_OURS = "raygenre-"  # our keys start with this, so that users' own views are left alone
 _SHOWN_RUNS = "FIRST_20_RUNS"  # the runs whose curves are plotted
 _SECTION = {
     "uuid": "curves",
@@ -82,7 +82,7 @@ def save_view(client: MlflowClient, experiment_id: str, *, study_id: str, search
 
     Args:
         search: MLflow run id of the search.
-        time: ms since 1970.
+        time: time of saving, in ms since 1970.
     """
     text = json.dumps({"name": view.name, "createdAt": time, "updatedAt": time, "state": view.state(search)})
     client.set_experiment_tag(experiment_id, _tag(study_id), text)
@@ -116,7 +116,8 @@ def view_link(server: Server, study_id: str = "") -> str:
 def view_url(server: Server, study_id: str) -> str:
     """Return the address of the trials of a search on a tracking server.
 
-    Empty if the server is unreachable, or if MLflow uses a database, which has no address until `raygenre ui` runs.
+    The result is empty if the server is unreachable, or if MLflow uses a database, which has no address until
+    `raygenre ui` runs.
     """
     scheme, _, address = server.uri.partition("://")
     if scheme in ("http", "https"):

@@ -58,9 +58,9 @@ class Spool:
     Attributes:
         path: path of the file.
         is_new: whether the file was empty when it was opened.
-        runs: all runs, by our own key.
+        runs: all runs, keyed by our own keys.
         waiting: number of updates that MLflow does not have yet.
-        refused: number of updates that MLflow rejected since the spool was opened.
+        refused: number of updates that MLflow has rejected since the spool was opened.
     """
 
     def __init__(self, path: Path) -> None:
@@ -219,7 +219,7 @@ class Spool:
 
 
 def count_waiting(lines: Iterable[bytes]) -> int:
-    """Return the number of updates that MLflow does not have yet; `lines` is the file, opened in binary mode."""
+    """Return the number of updates that MLflow does not have yet; `lines` is the spool file, opened in binary mode."""
     count = 0
     for line in lines:
         try:

@@ -3,7 +3,7 @@
 from raygenre.tracking.mlflow_writer import KEY
 from raygenre.tracking.server import Server
 
-_PAGE = 1000  # runs in one request
+_PAGE = 1000  # runs per request
 
 
 def delete_runs(server: Server, study_id: str) -> int:

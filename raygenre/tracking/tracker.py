@@ -128,7 +128,7 @@ class Tracker:
         return run
 
     def log(self, run: str, values: Mapping[str, float], *, step: int) -> None:
-        """Log values at a step unless the run already has them. MLflow's views show the first of the values."""
+        """Log values at a step unless the run already has them. MLflow's views show the first of these values."""
         if step not in self.steps(run, next(iter(values))):
             self._queue(run, "log", values={key: float(value) for key, value in values.items()}, step=step)
 
@@ -205,7 +205,7 @@ class Tracker:
         return self._spool.new_run_ids()
 
     def flush(self, timeout: float | None = None) -> bool:
-        """Wait until MLflow has every update, or for `timeout` s without progress; return whether it has them all.
+        """Wait until MLflow has all updates or makes no progress for `timeout` s; return whether it has all of them.
 
         The default timeout is 2 % of the time since this driver started, but at least 5 s and at most 60 s.
         """

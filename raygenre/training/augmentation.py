@@ -17,7 +17,7 @@ _BANDS = 2.0  # largest shift, in mel bands: about a semitone around 1 kHz
 _STRETCH = 0.1  # largest change in tempo
 _GAIN = 10.0  # largest change in loudness, in levels
 _EQUALISER = 4.0  # standard deviation of the change of the frequency response, in levels
-_EQUALISER_POINTS = 8  # between these, the frequency response is interpolated
+_EQUALISER_POINTS = 8  # points between which the frequency response is interpolated
 
 
 def augment(batch: Tensor, config: TrainingConfig, columns: int) -> Tensor:

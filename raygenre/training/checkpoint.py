@@ -78,7 +78,7 @@ def save(folder: Path, members: Sequence[Member], history: Sequence[EpochMetrics
 
 @contextmanager
 def local_copy(place: Location) -> Iterator[Path]:
-    """Yield a local folder with the newest complete checkpoint: `place` itself, or a temporary copy if it is remote.
+    """Yield a local folder with the newest complete checkpoint: `place` itself or, if it is remote, a temporary copy.
 
     Raises:
         OSError: the object store is unreachable.
@@ -128,7 +128,7 @@ def restore(path: Path, members: Sequence[Member]) -> list[EpochMetrics]:
     if [_completed(saved) | {"epoch": 0} for saved in about["members"]] != json.loads(json.dumps(expected)):
         raise CheckpointError(
             f"the checkpoint {path} was saved by a training run with different settings or tracks; "
-            "resume with the same ones, or start a new study"
+            "resume with the same settings and tracks, or start a new study"
         )
     tensors = load_file(path / _TENSORS)
     for number, (member, saved) in enumerate(zip(members, about["members"], strict=True)):
@@ -181,7 +181,7 @@ def history(path: Path) -> list[EpochMetrics]:
 
 
 def _weights(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Return the tensors whose names start with a prefix, by their names without the prefix."""
+    """Return the tensors whose names start with a prefix, keyed by their names without the prefix."""
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 

@@ -24,9 +24,9 @@ class TrainingConfig:
 
     Attributes:
         learning_rate: the optimizer's maximum learning rate.
-        decay: the learning rate in epoch e, counted from 0, is divided by 1 + decay·e.
+        decay: how fast the learning rate falls: in epoch e, counted from 0, it is divided by 1 + decay·e.
         batch_size: number of tracks per optimizer step.
-        augmentation: `erasing` sets a random rectangle to 0 in about half of the tracks.
+        augmentation: `none`, or `erasing`, which sets a random rectangle to 0 in about half of the tracks.
         precision: `auto` uses bfloat16 on hardware with fast bfloat16 arithmetic, and float32 elsewhere.
         optimizer: `nadam` or `adamw`.
         weight_decay: decoupled weight decay of convolutions and dense layers, but not of biases and normalisation.
@@ -36,11 +36,11 @@ class TrainingConfig:
         label_smoothing: share of the target probability that is spread over all genres.
         mixup: parameter α of the Beta distribution from which the weights of mixed pairs of tracks are drawn; 0
             disables mixup (H. Zhang et al., mixup: Beyond Empirical Risk Minimization, 2018).
-        masks: number of random masks over mel bands, and also over columns, in every track (D. S. Park et al.,
-            SpecAugment, 2019).
+        masks: number of random masks over mel bands, and of random masks over columns, in every track (D. S. Park et
+            al., SpecAugment, 2019).
         distortion: strength of random changes of pitch, tempo, loudness and frequency response, see
             `raygenre.training.augmentation.distort`; 0 disables them.
-        averaging: decay, per step, of the exponential moving average of the weights. The averaged network is validated
+        averaging: decay per step of the exponential moving average of the weights. The averaged network is validated
             and saved; 0 disables averaging.
         crops: number of random crops of each track per epoch, for networks with `crop_columns`.
     """

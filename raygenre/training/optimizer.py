@@ -1,8 +1,8 @@
 """NAdam and AdamW optimizers that do not import torch's compiler.
 
 On their first call, some methods of `torch.optim.Optimizer` import `torch._dynamo` just to mark themselves as not
-compilable. This costs 4 s of CPU time and 180 MB in every training process, for a compiler that this project does not
-use.
+compilable. This costs 4 s of CPU time and 180 MB of memory in every training process, for a compiler that this project
+does not use.
 """
 
 import inspect
@@ -16,7 +16,7 @@ from raygenre.training.config import TrainingConfig
 
 
 class NAdam(torch.optim.NAdam):
-    """`torch.optim.NAdam` that cannot be compiled. It produces the same values, bit for bit."""
+    """A variant of `torch.optim.NAdam` that cannot be compiled. It produces the same values, bit for bit."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         _disable_compiler()
@@ -30,7 +30,7 @@ class NAdam(torch.optim.NAdam):
 
 
 class AdamW(torch.optim.AdamW):
-    """`torch.optim.AdamW` that cannot be compiled. It produces the same values, bit for bit."""
+    """A variant of `torch.optim.AdamW` that cannot be compiled. It produces the same values, bit for bit."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         _disable_compiler()

@@ -29,7 +29,7 @@ def build_classifier(
     """Return the calibrated classifier of a search's winner, with its origin.
 
     Args:
-        inputs: input of the given kind for all tracks, (N, *shape).
+        inputs: network inputs of the given kind for all tracks, (N, *shape).
         parent: key of the search's run; see `Tracker`.
     """
     with _state(candidate.final.location) as state:

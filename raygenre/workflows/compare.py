@@ -26,8 +26,8 @@ class PairResult:
 
     Attributes:
         first, second: names of the runs; the first is the candidate in the comparison.
-        comparison: paired test; None if the two cannot be compared.
-        note: why they cannot be compared; empty if they can.
+        comparison: paired test; None if the versions cannot be compared.
+        note: why the versions cannot be compared; empty if they can.
     """
 
     first: str
@@ -40,8 +40,8 @@ def find_run(server: Server, source: str) -> RunSummary:
     """Look up a run by its id, a version's URI or a study's name.
 
     Raises:
-        UnknownRunError: there is no such run.
-        RegistryError: there is no such version.
+        UnknownRunError: the run does not exist.
+        RegistryError: the version does not exist.
     """
     return run_summary.find_run(server, source, search_tags=_SEARCH_TAGS)
 
@@ -70,7 +70,7 @@ def compare_pairs(server: Server, runs: Sequence[RunSummary], source: Path | Non
 
 
 def unpaired_reason(runs: Sequence[RunSummary]) -> str:
-    """Return why no two of the runs were compared on the same tracks; return "" if any were."""
+    """Return why no pair of runs was compared on the same tracks, or "" if a pair was compared."""
     registered = [run.name for run in runs if run.model]
     if len(registered) > 1:
         return ""
@@ -79,7 +79,7 @@ def unpaired_reason(runs: Sequence[RunSummary]) -> str:
 
 
 def split_settings(runs: Sequence[RunSummary]) -> tuple[list[str], list[str]]:
-    """Return the names of the settings that differ, and of the settings that are the same in all runs."""
+    """Return the names of the settings that differ, and of those that are the same in all runs."""
     names = all_names(run.settings for run in runs)
     differing = [name for name in names if len({run.settings.get(name) for run in runs}) > 1]
     return differing, [name for name in names if name not in differing]

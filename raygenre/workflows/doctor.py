@@ -17,15 +17,15 @@ PORTS = {
     8080: ("`raygenre dashboard`", "stop that program, or choose another port with `raygenre dashboard --port`"),
     8265: ("Ray's dashboard", "nothing: Ray takes the next free port"),
 }
-"""The default ports, each with the program that uses it and what to do if it is in use."""
+"""The default ports, each with the program that uses it and what to do if the port is in use."""
 
 
 def examine(folder: str | None = None, tracking_uri: str | None = None) -> Iterator[Finding]:
     """Run all checks, quick ones first, and yield each finding as soon as it is known.
 
     Args:
-        folder: the storage, as for `resolve`.
-        tracking_uri: the MLflow server, as for `resolve`.
+        folder: the storage; see `resolve`.
+        tracking_uri: the MLflow server; see `resolve`.
     """
     yield check_python()
     yield check_packages()

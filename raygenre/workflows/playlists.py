@@ -1,8 +1,8 @@
 """Write a playlist of each predicted genre's songs.
 
-The folder contains one M3U8 file per genre that has songs, and `uncertain.m3u8` with the songs of uncertain
-predictions. Paths are relative if the playlists are in or above the folder of the songs, so that both can be moved or
-copied together, and absolute otherwise. Images and failed songs are left out.
+The folder contains one M3U8 file per genre that has songs, and `uncertain.m3u8` with the songs whose predictions are
+uncertain. Paths are relative if the playlists are in or above the folder of the songs, so that both can be moved or
+copied together; otherwise, they are absolute. Images and failed songs are left out.
 """
 
 import re
@@ -19,7 +19,7 @@ from raygenre.workflows.predict import SongResult
 _UNCERTAIN = "uncertain"
 _SUFFIX = ".m3u8"
 _MARK = "# Written by raygenre predict, which replaces this file when it writes playlists to this folder again."
-_MAX_NAME = 200  # bytes of a name in UTF-8; file systems allow 255
+_MAX_NAME = 200  # maximum length of a name in bytes of UTF-8; file systems allow 255
 # Characters that are invisible, or not allowed in file names on Windows.
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f-\x9f/\\:*?"<>|\u2028-\u202e\u2066-\u2069\ud800-\udfff]')
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # on Windows
@@ -48,7 +48,7 @@ def check_playlists(folder: Path, genres: Sequence[str]) -> None:
 def write_playlists(
     folder: Path, results: Sequence[SongResult], genres: Sequence[str], root: Path
 ) -> list[tuple[Path, int]]:
-    """Write the playlists, delete earlier ones that no longer have songs, and return each path with its song count.
+    """Write the playlists, delete earlier playlists without songs, and return each path with its song count.
 
     Args:
         folder: folder of the playlists; created if missing.
@@ -59,7 +59,7 @@ def write_playlists(
         OSError: a playlist cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    where = folder.resolve()  # relative paths may go up from here, so no folder on the way may be a link
+    where = folder.resolve()  # relative paths may contain `..`, so no folder on the way may be a link
     base = where if root != Path(root.anchor) and _are_nested(where, root.resolve()) else None
     songs: dict[str | None, list[Path]] = {}
     for result in results:
@@ -80,7 +80,7 @@ def write_playlists(
 
 
 def _targets(folder: Path, genres: Iterable[str]) -> dict[str | None, Path]:
-    """Return the playlist of each genre, and the playlist of uncertain songs under None."""
+    """Return the path of each genre's playlist, with the path for uncertain songs under None."""
     targets: dict[str | None, Path] = {None: folder / f"{_UNCERTAIN}{_SUFFIX}"}
     used = {_UNCERTAIN}
     for genre in genres:
@@ -94,7 +94,7 @@ def _targets(folder: Path, genres: Iterable[str]) -> dict[str | None, Path]:
 
 
 def _file_name(genre: str) -> str:
-    """Return a genre's file name without a suffix, which every file system accepts."""
+    """Return a file name for a genre, without a suffix, that every file system accepts."""
     name = _FORBIDDEN.sub("_", unicodedata.normalize("NFC", genre)).strip(" .")
     name = name.encode()[:_MAX_NAME].decode(errors="ignore").strip(" .")
     return f"{name}_" if not name or _RESERVED.fullmatch(name) else name

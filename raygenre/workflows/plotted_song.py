@@ -33,10 +33,10 @@ class PlottedSong:
 
 
 def classify(classifier: Classifier, source: Path | bytes) -> PlottedSong:
-    """Classify a file. If its levels are not the network's input, the file is read twice.
+    """Classify a file, reading it twice if the network's input is not levels.
 
     Raises:
-        AudioError, ImageError, OSError: as for `InputKind.read`.
+        AudioError, ImageError, OSError: see `InputKind.read`.
     """
     if classifier.input is LEVELS:
         return classify_parts(classifier, LEVELS.read_parts(source))
@@ -58,8 +58,8 @@ def classify_parts(classifier: Classifier, parts: Iterable[Song]) -> PlottedSong
 class _Shown:
     """The levels of a song for its plot.
 
-    In a song longer than an hour and a half, adjacent columns are averaged (3, 9 or all 333 of a window), so that
-    memory use does not grow with the song's length.
+    In a song longer than an hour and a half, adjacent columns are averaged (in groups of 3, 9 or all 333 columns of a
+    window), so that memory use does not grow with the song's length.
     """
 
     def __init__(self) -> None:

@@ -27,15 +27,15 @@ _BIG = 1 / 8  # a file is big if it exceeds this fraction of a worker's share of
 
 @dataclass(frozen=True)
 class SongResult:
-    """The prediction for a file, or why there is none.
+    """The prediction for a file, or the reason why there is no prediction.
 
     Attributes:
         prediction: the prediction; None if there was an error.
         times: start and end of each window in s; empty for an image.
-        error: why there is no prediction; empty if there was no error.
+        error: the error message; empty if there was no error.
         tags: the tags of the file.
         is_cached: whether the prediction comes from the cache.
-        model: the model, if an endpoint chose it; otherwise empty.
+        model: name of the model if an endpoint made the prediction; otherwise empty.
     """
 
     path: Path
@@ -55,7 +55,7 @@ def predict_songs(
     Raises:
         ValueError: `jobs` is not positive.
     """
-    early: dict[int, SongResult] = {}  # results held until an earlier file is done; small because they hold no levels
+    early: dict[int, SongResult] = {}  # results held until all earlier files are done; they hold no levels
     following = 0
     with closing(predict_unordered(classifier, songs, jobs=jobs, cache=cache)) as results:
         for number, result in results:
@@ -103,7 +103,7 @@ def predict_unordered(
 def start_order(songs: Sequence[Path], jobs: int) -> list[int]:
     """Return the order in which to process the files: big files first, so that none of them is left for the end.
 
-    All others keep their order, so that their results do not have to wait for each other.
+    All other files keep their order, so that their results do not have to wait for each other.
     """
     if jobs == 1:
         return list(range(len(songs)))
@@ -122,7 +122,7 @@ def _size(song: Path) -> int:
 def _predict(
     classifier: "Classifier", cache: PredictionCache | None, longest_seconds: float, numbered: tuple[int, Path]
 ) -> SongResult:
-    """Predict a file. Runs in a worker."""
+    """Predict a file in a worker process."""
     return predict_song(classifier, numbered[1], cache=cache, longest_seconds=longest_seconds)
 
 
@@ -141,7 +141,7 @@ def predict_song(
             return SongResult(path, classifier.combine_windows(stored.rows), stored.times, "", tags, is_cached=True)
         parts = classifier.input.read_parts(path, longest_seconds=longest_seconds)
         prediction, times = classifier.predict_parts(parts)
-        if cache and _is_same(before, path.stat()):  # otherwise, the key may be that of another version of the file
+        if cache and _is_same(before, path.stat()):  # otherwise, the key may belong to another version of the file
             rows = np.array([list(window.values()) for window in prediction.windows], dtype=np.float32)
             cache.store(key, CachedWindows(rows, times))
     except (OSError, ValueError) as error:
@@ -150,5 +150,5 @@ def predict_song(
 
 
 def _is_same(before: os.stat_result, after: os.stat_result) -> bool:
-    """Return whether a file has not been changed or replaced in the meantime."""
+    """Return whether a file was neither modified nor replaced between two `stat` calls."""
     return all(getattr(before, name) == getattr(after, name) for name in ("st_ino", "st_size", "st_mtime_ns"))

@@ -4,10 +4,10 @@ The table has one row per file, and these columns:
 
 - path, and the file's tags artist, album, title and tagged_genre (several genres are separated by semicolons)
 - genre: the predicted genre
-- agrees: whether the tagged genre is the predicted one; empty if no tag is a genre of the model
+- agrees: whether the tagged genre is the predicted genre; empty if no tag is a genre of the model
 - confidence, uncertain, seconds (end of the last window with sound), windows (number of windows)
 - one column per genre with its probability
-- trained_on (kind of the model's training data; see `TrainingData`), and error (empty if there was none)
+- trained_on (kind of the model's training data; see `TrainingData`), and error (empty if there was no error)
 """
 
 import io
@@ -38,7 +38,7 @@ _SEPARATORS = re.compile(r"[;,/|]")  # between the genres of a tag such as Rock/
 
 
 def json_record(result: SongResult, model: str, trained_on: TrainingData) -> dict[str, object]:
-    """Return a result as a JSON object: the prediction with all windows, or the error; the model and its data."""
+    """Return a result as a JSON object: the prediction with all windows or the error, and the model and its data."""
     model_fields: dict[str, object] = {"model": result.model or model, "trained_on": asdict(trained_on)}
     tags = result.tags
     file_fields: dict[str, object] = {
@@ -86,7 +86,7 @@ def agrees(result: SongResult) -> bool | None:
 
 
 def summary_text(results: Sequence[SongResult]) -> str:
-    """Return the number of songs per genre, and how many agree with their genre tags.
+    """Return a text with the number of songs per genre, and how many predictions agree with the genre tags.
 
     Uncertain and failed songs are counted separately, not as songs of a genre.
     """

@@ -22,11 +22,11 @@ _FEW_SONGS = 2
 
 @dataclass(frozen=True)
 class TaggedSong:
-    """The tags of a file, or why there are none.
+    """The tags of a file, or the reason why there are no tags.
 
     Attributes:
         song: the tags and their times; None if there was an error.
-        error: why there are none; empty if there was no error.
+        error: the error message; empty if there was no error.
     """
 
     path: Path
@@ -42,10 +42,10 @@ def tag_songs(
     Closing the iterator stops the work immediately.
 
     Args:
-        jobs: number of worker processes; 0 to choose automatically.
+        jobs: number of worker processes; 0 to choose it automatically.
         longest_seconds: maximum duration of a song in s; longer songs fail.
     """
-    # A song of four minutes takes 4 s, about as long as a worker needs to start.
+    # Tagging a four-minute song takes 4 s, about as long as a worker needs to start.
     jobs = jobs or (1 if len(songs) <= _FEW_SONGS else min(len(songs), worker_pool.cores()))
     with closing(worker_pool.ordered(partial(_tag, pretrained, longest_seconds), songs, jobs=jobs)) as results:
         for path, result in results:
@@ -68,7 +68,7 @@ def json_record(result: TaggedSong, pretrained: "Pretrained") -> dict[str, objec
 
 
 def _tag(pretrained: "Pretrained", longest_seconds: float, path: Path) -> TaggedSong:
-    """Decode a file and compute its tags. Runs in a worker."""
+    """Decode a file and compute its tags in a worker process."""
     from raygenre.pretrained.features import Extractor  # imported here because the commands check their arguments first
 
     try:

@@ -1,11 +1,12 @@
-"""A cache of predictions, with which an interrupted `raygenre predict` can be resumed.
+"""A cache of predictions that lets an interrupted `raygenre predict` resume.
 
 An entry is a file with the probabilities and times of a song's windows. Its name is a hash of the song's content and of
 everything that determines the probabilities: weights, genres, calibration, and the versions of the spectrogram's recipe
-and of the decoding libraries. Renamed and copied songs are therefore found, and entries from another model are never
-used.
+and of the decoding libraries. Predictions are therefore found even if songs have been renamed or copied, and entries
+from another model are never used.
 
-Several processes may use the cache at the same time: an entry is written atomically, and always with the same content.
+Several processes may use the cache at the same time, because entries are written atomically and an entry always has the
+    same content.
 Each of the 256 folders keeps only its most recently used entries. An entry starts with its SHA-256; a damaged entry is
 ignored and written again.
 """
@@ -31,9 +32,9 @@ from raygenre.system.hashing import sha256_of
 if TYPE_CHECKING:
     from raygenre.model.classifier import Classifier
 
-MAX_ENTRIES = 400  # per folder, about 100 000 in all; most take one block of the file system, so about 400 MB
+MAX_ENTRIES = 400  # per folder; about 100 000 in total, about 400 MB if each takes up one block of the file system
 _MAX_BYTES = 2**20  # maximum size of an entry, enough for a week-long recording
-_STALE = 3600.0  # s after which an unfinished entry is assumed to have been left by a killed process
+_STALE = 3600.0  # seconds after which an unfinished entry is assumed to have been left by a killed process
 _FORMAT = 1  # format version of the entries
 _PACKAGES = ("raygenre", "av", "soxr", "numpy", "torch")
 _DIGEST = hashlib.sha256().digest_size
@@ -41,7 +42,7 @@ _DIGEST = hashlib.sha256().digest_size
 
 @dataclass(frozen=True)
 class CachedWindows:
-    """What the cache stores for a song.
+    """The data that the cache stores for a song.
 
     Attributes:
         rows: float32 (W, G), calibrated probabilities of each window.
@@ -57,7 +58,7 @@ class PredictionCache:
     """The cached predictions of one classifier.
 
     Attributes:
-        folder: folder of the entries of all classifiers.
+        folder: folder with the entries of all classifiers.
         model: hash of everything that determines a prediction, except the song.
     """
 

@@ -43,7 +43,7 @@ class RenderResult:
 
     Attributes:
         is_new: whether this call rendered the image; False if a complete image already existed or there was an error.
-        error: why there is no image; empty if there was no error.
+        error: the error message; empty if there was no error.
     """
 
     target: RenderTarget
@@ -56,7 +56,7 @@ class RenderPlan:
     """The songs to render.
 
     Attributes:
-        targets: the songs, in order.
+        targets: the songs and their images, in order.
         classless: audio files that are not in any class folder.
         scan: everything that the folder contains.
     """
@@ -103,7 +103,7 @@ def render_all(targets: Sequence[RenderTarget], *, jobs: int) -> Generator[Rende
     with closing(worker_pool.unordered(_render, targets, jobs=jobs)) as results:
         for target, result in results:
             if isinstance(result, bytes):
-                # Only this process writes files because workers may be killed at any moment.
+                # Only this process writes files, because workers may be killed at any moment.
                 try:
                     target.image.parent.mkdir(parents=True, exist_ok=True)
                     write_atomically(target.image, result)
@@ -115,7 +115,7 @@ def render_all(targets: Sequence[RenderTarget], *, jobs: int) -> Generator[Rende
 
 
 def _render(target: RenderTarget) -> bytes | None:
-    """Return the image, or None if it already exists. Runs in a worker."""
+    """Render an image in a worker process; return None if the image already exists."""
     from raygenre.spectrogram.song import render  # imported here because it loads torch
 
     return None if is_up_to_date(target) else render(target.song)
@@ -138,7 +138,7 @@ def image_names(songs: Sequence[Path]) -> list[Path]:
     """Return the image path of each song, `<class>/…/<name>.png`, without duplicates."""
     names = [song.with_name(f"{_stem(song)}.png") for song in songs]
     full_names = [song.with_name(f"{song.name}.png") for song in songs]
-    # A full name may be the stem of a third file (song.mp3, song.flac, song.mp3.wav), so repeat until none clash.
+    # A full name may be the stem of a third file (song.mp3, song.flac, song.mp3.wav), so repeat until no names clash.
     while clashing := {name for name, count in Counter(names).items() if count > 1}:
         names = [full if name in clashing else name for name, full in zip(names, full_names, strict=True)]
     return names

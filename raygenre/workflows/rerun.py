@@ -93,7 +93,7 @@ def read_record(server: Server, run_id: str) -> RunRecord:
     """Return the record of a trial, a finalist or the final training run.
 
     Raises:
-        RerunError: there is no such run, it is not a training run, or its record is incomplete.
+        RerunError: the run does not exist, is not a training run, or has an incomplete record.
     """
     client = server.client
     try:

@@ -1,8 +1,8 @@
 """The rows of the accuracy table: which networks are trained, how, and on which split.
 
-A row is one network and its training, on one split, with several seeds. Rows that serve to choose between networks are
-measured on validation tracks. All others are trained on the training and validation tracks together, and each seed is
-evaluated on the test tracks once.
+A row is one network and its training, on one split, with several seeds. Rows that are used to choose between networks
+are measured on validation tracks. All others are trained on the training and validation tracks together, and each seed
+is evaluated on the test tracks once.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ SPLITS: dict[SplitKind, str] = {
     "artists": "fault-filtered lists, without training tracks by an artist of the test tracks",
 }
 _SEEDS = (0, 1, 2)
-_SHORT = 30  # epochs of the rows that compare techniques on validation tracks
+_SHORT = 30  # number of epochs of the rows that compare techniques on validation tracks
 _IMPROVED: dict[str, Value] = {
     **{name: value for name, value in PRESETS["improved"].entries.items() if not isinstance(value, (dict, list))},
     "dropout": PRESETS["improved"].start.dropout,
@@ -41,7 +41,7 @@ class Row:
         split: how the tracks are split; a key of `SPLITS`.
         epochs: number of epochs; training never stops early.
         values: values of the setting that differ from the project's first network.
-        tested: whether it is evaluated on the test tracks instead of the validation tracks.
+        tested: whether the network is evaluated on the test tracks instead of the validation tracks.
         holds_out: for a tested row, whether the validation tracks are kept out of training.
         seeds: seeds of the training runs.
         average_of: name of another row. If set, nothing is trained: the row's probabilities are the mean of the
@@ -64,7 +64,7 @@ class Row:
 
 
 def _means() -> Iterator[Row]:
-    """Yield the rows that show what each technique adds to the original network, and what leaving it out costs."""
+    """Yield rows with each technique added to the original network, or removed from the improved network."""
     yield Row("means-original", "original", "filtered", _SHORT)
     yield Row("means-improved", "improved", "filtered", _SHORT, _IMPROVED)
     groups = {

@@ -43,7 +43,7 @@ class Files:
     Attributes:
         data: the dataset's folder.
         lists: folder with the lists of the filtered split, and with `artist_title.txt` and `duplicates_measured.json`.
-        work: folder for training states, so that an interrupted measurement resumes.
+        work: folder for training states, from which an interrupted measurement resumes.
         cache: folder for the levels of the dataset.
     """
 
@@ -87,7 +87,7 @@ def measure(
 
 
 def make_split(dataset: Dataset, kind: SplitKind, seed: int, files: Files, *, validation: float) -> Split:
-    """Return one of `SPLITS`; the random ones are drawn with the seed.
+    """Return one of `SPLITS`; random splits are drawn with the seed.
 
     Args:
         validation: share of a random split's training tracks that is used for validation.
@@ -120,7 +120,7 @@ def table(results: Path) -> str:
             seeds = list(content["seeds"].values())
             hits, tracks = sum(seed["hits"] for seed in seeds), sum(seed["tracks"] for seed in seeds)
             mean = statistics.mean(seed["hits"] / seed["tracks"] for seed in seeds)
-            # The seeds of a fixed split share their tracks, so they do not narrow the interval.
+            # All seeds of a fixed split are evaluated on the same tracks, so more seeds do not narrow the interval.
             low, high = wilson_interval(round(hits / len(seeds)), round(tracks / len(seeds)))
             side = f"{round(tracks / len(seeds))} {'test' if row.tested else 'validation'} tracks"
             each = ", ".join(f"{seed['hits'] / seed['tracks']:.1%}" for seed in seeds)
@@ -162,7 +162,7 @@ def _measure(item: tuple[Row, int], files: Files) -> dict[str, Any]:
         epochs = list(train(members, tracks, epochs=row.epochs, location=Location(str(folders[0]))))
     judged = splits.indices(dataset, split.test) if row.tested else validation
     evaluation = _evaluate(folders, dataset, judged)
-    commit = code_version.commit(within=":/raygenre")  # ignores the results, which are new files
+    commit = code_version.commit(within=":/raygenre")  # ignores the result files, which are outside this folder
     return {
         "date": date.today().isoformat(),
         "commit": commit.sha + (" and changes" if commit.changed else "") if commit else "",

@@ -41,7 +41,7 @@ CHANGES: Mapping[str, Callable[[Samples], Samples]] = {
     "44.1 kHz stereo": lambda samples: as_stereo(samples, 44_100),
     "48 kHz stereo": lambda samples: as_stereo(samples, 48_000),
     "12 dB quieter": lambda samples: samples * np.float32(QUIETER),
-    "1 s later": lambda samples: np.roll(samples, audio.SAMPLE_RATE),  # the last second moves to the start
+    "1 s later": lambda samples: np.roll(samples, audio.SAMPLE_RATE),  # the last second is moved to the start
 }
 
 
@@ -82,7 +82,7 @@ class Summary:
 
 
 def measure(classifier: Classifier, path: Path) -> list[Reading]:
-    """Apply every change to a song, and measure its effect.
+    """Apply every change to a song, and measure the effect of each change.
 
     Raises:
         AudioError: the file is not audio, or is shorter than 3 s.

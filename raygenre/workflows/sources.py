@@ -18,10 +18,10 @@ class Sources:
     Attributes:
         songs: the files, without duplicates.
         skipped: (entry, reason) for each playlist entry that is not a file on this machine.
-        failed: (source, reason) for each folder without songs, each playlist that cannot be read or names no file, and
-            each unreadable file or folder that may be or contain music.
-        root: the deepest folder that contains all sources, absolute; see `relative_name`.
-        clutter: kind of clutter in the folders → number of files or folders that are ignored; see `FolderScan`.
+        failed: (source, reason) for each folder without songs, each playlist that cannot be read or does not name any
+            file, and each unreadable file or folder that may be or contain music.
+        root: absolute path of the deepest folder that contains all sources; see `relative_name`.
+        clutter: number of ignored files or folders for each kind of clutter; see `FolderScan`.
         left_out: (path, reason) for each other file in the folders that is not music.
     """
 

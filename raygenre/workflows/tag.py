@@ -60,7 +60,7 @@ def apply(plan: Plan, log: TagLog, *, model: str | None, cache: "PredictionCache
 
     Args:
         model: name of the model, to be written with the confidence; None to write neither.
-        cache: cache in which the prediction is also stored for the changed file, so that it is not decoded again.
+        cache: cache in which the prediction is also stored for the changed file, so that the file is not decoded again.
 
     Raises:
         LogError: the log cannot be written.

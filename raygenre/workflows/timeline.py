@@ -1,4 +1,4 @@
-"""A song's genre over time: stretches of one genre, as text and below the spectrogram.
+"""A song's genre over time: stretches of one genre, as text and as a plot.
 
 Conventions: times are in s from the start of the song. Clock times are minutes:seconds or hours:minutes:seconds,
 rounded down to whole seconds as in media players, so a song of 240.9 s ends at 4:00. Unlike in `audio.windows`, where

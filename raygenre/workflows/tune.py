@@ -67,7 +67,7 @@ class Outcome:
         candidate: result of the search.
         evaluation: evaluation on the test tracks, which are used for nothing else.
         version: version number of the registered model.
-        champion: decision on whether it became the champion, with the reason.
+        champion: decision on whether the model became the champion, with the reason.
         parent: key of the search's run; see `Tracker`.
         parameters, flops: size of the network.
     """
@@ -148,7 +148,7 @@ def run(
             record.problem(error)
             raise
     version, classifier, facts, evaluation = registered
-    try:  # after the runs have ended, so that a failed promotion does not mark the search as failed
+    try:  # only after the runs have ended, so that a failed promotion does not mark the search as failed
         with no_retries(), timer.phase(display, "champion", "compare with the champion"):
             decision = promotion.promote_if_better(
                 server, version, classifier, facts, data=lambda: dataset, force=promote
@@ -206,7 +206,7 @@ def _register(
         tracker.end(final.run, "FINISHED", tags=_size(classifier))
         tracker.end(parent, "FINISHED")
         if not tracker.flush():
-            why = tracker.unreachable_reason or "the upload is taking too long"  # the latter if there was no error
+            why = tracker.unreachable_reason or "the upload is taking too long"  # the latter if no error occurred
             raise TrackingUnreachableError(f"MLflow at {tracker.uri} is unreachable ({why}): cannot register the model")
         version = versions.register(server, tracker.run_id(final.run), folder, facts)
         fetched = Fetched(classifier, f"{versions.MODEL}/{version}", tracker.run_id(final.run), facts)
@@ -223,7 +223,7 @@ def _register(
 
 
 def _inputs(dataset: Dataset, kind: InputKind, display: Display) -> Inputs:
-    """Return the input of all tracks. Levels exist already; anything else is computed or taken from the cache."""
+    """Return the input of all tracks: the existing levels, or features that are computed or read from the cache."""
     if kind is LEVELS:
         return dataset.levels
     with display.phase("features", f"of {len(dataset.tracks)} tracks, from the pretrained network") as phase:

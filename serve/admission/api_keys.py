@@ -71,7 +71,7 @@ class Keys:
         return replace(self, from_file=from_file)
 
     def accept(self, headers: Headers) -> bool:
-        """Whether a request has a valid key, or no key is required.
+        """Return whether a request has a valid key, or no key is required.
 
         A request sends its key as `Authorization: Bearer KEY` or `X-API-Key: KEY`. This method compares the
         key with all valid keys, each in constant time, so that timing reveals nothing about them.
@@ -97,7 +97,7 @@ class KeyRing:
         self._last_error = ""
 
     def accept(self, headers: Headers) -> bool:
-        """Whether a request has a valid key; see `Keys.accept`."""
+        """Return whether a request has a valid key; see `Keys.accept`."""
         return self._keys.accept(headers)
 
     def watch(self, seconds: float) -> None:

@@ -171,7 +171,7 @@ class Reservation:
         """Return a new file on disk; releasing this reservation also closes it.
 
         Raises:
-            RefusalError: 503 if it cannot be created.
+            RefusalError: 503 if the file cannot be created.
         """
         try:
             self._files.append(DiskFile(self._store.folder))
@@ -199,7 +199,7 @@ class Incoming:
 
     def __init__(self, reservation: Reservation) -> None:
         self._reservation = reservation
-        self._parts: list[bytes] = []  # for a file on disk, the parts that are not written yet
+        self._parts: list[bytes] = []  # for a file on disk, the parts that have not been written yet
         self._size = 0  # total size of these parts in bytes
         self._file: DiskFile | None = None
 
@@ -207,7 +207,7 @@ class Incoming:
         """Append a part.
 
         Raises:
-            RefusalError: 503 if there is no space for it.
+            RefusalError: 503 if there is not enough space.
         """
         if self._file is None and self._reservation.memory_bytes + len(part) > IN_MEMORY:
             self._reservation.add(memory=-self._size, disk=self._size)
@@ -225,7 +225,7 @@ class Incoming:
         """Return the whole file.
 
         Raises:
-            RefusalError: 503 if there is no space for it.
+            RefusalError: 503 if there is not enough space.
         """
         if self._file is None:
             return b"".join(self._parts)

@@ -15,7 +15,7 @@ _GZIP = 16 + zlib.MAX_WBITS  # tells zlib to expect gzip's header and checksum
 
 
 def is_compressed(request: Request) -> bool:
-    """Whether the body is compressed with gzip.
+    """Return whether the body is compressed with gzip.
 
     Raises:
         RefusalError: 415 if the body has any other encoding.
@@ -25,7 +25,7 @@ def is_compressed(request: Request) -> bool:
         return True
     if encoding in ("", "identity"):
         return False
-    detail = "the body's Content-Encoding is not supported; send it as it is, or with gzip"
+    detail = "the body's Content-Encoding is not supported; send the body uncompressed or compressed with gzip"
     raise RefusalError(415, detail, {"Accept-Encoding": "gzip, identity", "Connection": "close"})
 
 

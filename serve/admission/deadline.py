@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from serve.admission.limits import AUDIO_SPEED, FEATURES_SPEED, Limits
 from serve.errors import RefusalError
 
-BYTES_PER_SECOND = 40_000  # of a 320 kbit/s MP3; used to estimate a body's duration before it is decoded
+BYTES_PER_SECOND = 40_000  # size of 1 s of a 320 kbit/s MP3; used to estimate a body's duration before it is decoded
 
 
 class Deadline:

@@ -22,7 +22,7 @@ class Form:
         self._limits = limits
         self._reservation = reservation
         self._files: list[tuple[str, Incoming]] = []  # name and content
-        self._parsed: list[tuple[Incoming, bytes]] = []  # parts of files that are parsed but not stored yet
+        self._parsed: list[tuple[Incoming, bytes]] = []  # parts of files that have been parsed but not stored yet
         self._options: dict[bytes, bytes] = {}  # parameters of the part's Content-Disposition
         self._header: list[bytes] = [b"", b""]  # field name and value
         self._is_complete = False

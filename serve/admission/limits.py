@@ -18,10 +18,10 @@ OTHER_REQUESTS = 8  # requests in a replica that are neither predictions nor upl
 PROXY_QUEUE = 32  # requests that wait in a proxy for a free slot in a replica, including while a new head starts
 IN_TRANSIT = 16  # requests in a proxy that are on their way to or from a replica
 MIN_PROXY_REQUESTS = 96  # lower bound of a proxy's POST limit: a proxy may serve several replicas with short queues
-SLOW_UPLOAD_SECONDS = 5.0  # s after which an upload no longer counts towards a proxy's limit
-AUDIO_SPEED = 20.0  # s of audio per extra s of time limit; a slow core decodes and classifies 100 s of audio in 1 s
-FEATURES_SPEED = 10.0  # the same for pretrained features; a slow core handles 40 s of audio in 1 s
-DECODER_GRACE = 5.0  # s between the timeout of a request and the time when its decoder process kills itself
+SLOW_UPLOAD_SECONDS = 5.0  # seconds after which an upload no longer counts towards a proxy's limit
+AUDIO_SPEED = 20.0  # seconds of audio that add 1 s to the time limit; a slow core classifies 100 s of audio in 1 s
+FEATURES_SPEED = 10.0  # the same for pretrained features; a slow core processes 40 s of audio in 1 s
+DECODER_GRACE = 5.0  # seconds from a request's timeout until its decoder process terminates itself
 WAY_OUT = "use `raygenre predict` on your own machine, which has no limit"
 _CLOSE = {"Connection": "close"}  # otherwise Ray's proxy would read the whole body
 
@@ -94,7 +94,7 @@ class Limits:
         replica_requests: maximum number of requests of any kind that Ray lets a replica handle at the same time.
         proxy_queue: maximum number of requests that wait in a proxy for a free slot in a replica (429).
         proxy_requests: maximum number of POST requests in a proxy, from the first byte to the answer (429).
-        slow_upload_seconds: s after which an upload no longer counts towards `proxy_requests`.
+        slow_upload_seconds: seconds after which an upload no longer counts towards `proxy_requests`.
         body_bytes: maximum size of a request body (413).
         form_files: maximum number of files in a multipart form (413).
         memory_bytes: maximum total size of the bodies in a replica's memory (503).
@@ -104,7 +104,7 @@ class Limits:
         stall_seconds: time over which this speed is measured, in s.
         upload_seconds: time limit for an upload, in s (408).
         request_seconds: time limit for an answer without audio, in s (503); see `answer_seconds`.
-        decode_seconds: s after which a decoder process kills itself; no request waits longer.
+        decode_seconds: seconds after which a decoder process terminates itself; no request waits longer.
         retry_after: value of every Retry-After header, in s.
         accepts_jobs: whether longer audio can be sent as a job.
     """
@@ -154,7 +154,7 @@ class Limits:
         )
 
     def answer_seconds(self, audio: float, *, speed: float = AUDIO_SPEED) -> float:
-        """Return the time limit, in seconds, for answering a request with the given duration of audio in seconds.
+        """Return the time limit, in seconds, for answering a request that contains `audio` seconds of audio.
 
         Args:
             speed: duration of audio, in seconds, that extends the time limit by one second.

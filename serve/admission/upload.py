@@ -20,7 +20,7 @@ _JSON = re.compile(r"\s*[\w.-]+/([\w.-]+\+)?json\s*(;|$)", re.IGNORECASE)
 
 
 def is_form(request: Request) -> bool:
-    """Whether the body is a multipart form; with any other content type, the body is the file itself."""
+    """Return whether the body is a multipart form; with any other content type, the body is the file itself."""
     return request.headers.get("content-type", "").strip().lower().startswith("multipart/form-data")
 
 
@@ -43,7 +43,7 @@ async def read_files(request: Request, limits: Limits, reservation: Reservation,
     """Return the file in the body, or all files of a form.
 
     Args:
-        upload: the upload, in which the received bytes are counted.
+        upload: the upload, whose counter of received bytes is updated.
 
     Raises:
         RefusalError: 408, 413, 415, 422 or 503.
@@ -60,7 +60,7 @@ async def read_files(request: Request, limits: Limits, reservation: Reservation,
 
 
 async def _parts(request: Request, limits: Limits, upload: Upload) -> AsyncIterator[bytes]:
-    """Yield the parts of the body, decompressed, as long as they are within the limits."""
+    """Yield the decompressed parts of the body, as long as they are within the limits."""
     content_length = request.headers.get("content-length", "")
     if content_length.isdigit() and int(content_length) > limits.body_bytes:
         raise limits.body_too_large()

@@ -1,7 +1,7 @@
 """Ends uploads that stall or are too slow.
 
 A time limit for the whole body would reject large files on slow connections. Only the time spent waiting for the client
-counts, not the time that this process takes to handle received data.
+counts, not the time that this process needs to handle the received data.
 """
 
 import asyncio

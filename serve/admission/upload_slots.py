@@ -2,7 +2,7 @@
 
 An upload occupies a slot in the replica until its client has sent the whole body. When all slots are occupied and
 another upload arrives, the slowest upload is refused with 429, so slow clients cannot block fast clients, probes or
-pages, and a large file on a fast connection is not refused merely because of its size.
+pages. A large file on a fast connection is not refused merely because of its size.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 
 from serve.admission.limits import Limits
 
-_JUDGED_AFTER = 1.0  # s after which the speed of an upload is considered known
+_JUDGED_AFTER = 1.0  # seconds after which the speed of an upload is considered known
 
 
 class Upload:
@@ -29,7 +29,7 @@ class Upload:
 
     @property
     def rank(self) -> tuple[bool, float]:
-        """Sort key: first the uploads whose speed is known, slowest first; then the others, oldest first."""
+        """Sort key: uploads whose speed is known come first, slowest first; then all others, oldest first."""
         seconds = asyncio.get_running_loop().time() - self._started
         return (True, -seconds) if seconds < _JUDGED_AFTER else (False, self.bytes / seconds)
 

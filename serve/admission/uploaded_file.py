@@ -10,7 +10,7 @@ class UploadedFile:
     """A file in a request.
 
     Attributes:
-        name: the name that the client gave the file in a form; empty if there is none.
+        name: name of the file in a form; empty if the client sent no name.
         data: the content, in memory or on disk.
     """
 

@@ -1,6 +1,6 @@
 """Decodes files outside the event loop, and computes a model's input for them.
 
-PNGs are decoded in threads, and audio in processes; the threads compute the model's input.
+Threads decode PNGs and compute the model's input; processes decode audio.
 
 Work for a request that has ended stops as soon as possible: the process that decodes its file is killed, the thread
 that computes its input stops before the next window, and files that are still waiting for a thread are dropped.
@@ -65,20 +65,20 @@ class DecoderPool:
         kind: InputKind = LEVELS,
         on_part: OnPart = lambda part: None,
     ) -> Song:
-        """Return a file's input of the given kind.
+        """Return the model input of the given kind for a file.
 
         Args:
-            on_audio: as for `read`.
+            on_audio: see `read`.
             on_part: function to call, in the event loop, with each part of the song as soon as it is computed.
 
         Raises:
-            RefusalError: as for `read`.
+            RefusalError: see `read`.
         """
         soon = asyncio.get_running_loop().call_soon_threadsafe
         return await self.read(data, PartReader(kind, lambda part: soon(on_part, part)), on_audio)
 
     async def read(self, data: Content, reader: Reader[T], on_audio: OnAudio = lambda seconds: None) -> T:
-        """Return what a reader computes from a file.
+        """Return the result that a reader computes from a file.
 
         Args:
             on_audio: function to call, in the event loop, with the duration in s of each piece of audio once it is
@@ -93,10 +93,10 @@ class DecoderPool:
     async def picture(
         self, data: Content, window: int, on_audio: OnAudio = lambda seconds: None, kind: InputKind = LEVELS
     ) -> tuple[bytes, int]:
-        """Return the spectrogram of one window as a PNG like the dataset's, and the number of windows.
+        """Return the spectrogram of one window as a PNG in the dataset's format, and the number of windows.
 
         Args:
-            on_audio: as for `read`.
+            on_audio: see `read`.
 
         Raises:
             RefusalError: 415 or 422 if the file is unusable, 503 if the system killed the decoder.
@@ -196,7 +196,7 @@ class DecoderPool:
                     job.on_audio(len(block) / rate)
                     yield block
         except ClientDisconnectedError:
-            process.end()  # `job.end` also kills it, but possibly later
+            process.end()  # `job.end` also kills the process, but possibly later
             raise
         finally:
             with suppress(OSError):  # if no process can be started now, the thread tries again for the next file

@@ -16,7 +16,7 @@ class DecodingJob:
     """A job that processes one file, and the process that decodes the file.
 
     Attributes:
-        on_audio: function to call with the duration in s of audio that has been decoded.
+        on_audio: function to call with the duration, in s, of each piece of audio that has been decoded.
     """
 
     def __init__(self, on_audio: OnAudio) -> None:

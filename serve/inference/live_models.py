@@ -30,14 +30,14 @@ from serve.monitoring.metrics import Metrics
 from serve.schema import ModelName
 from serve.settings import Settings
 
-RETRY_SECONDS = 300.0  # s until a version with invalid files is retried
+RETRY_SECONDS = 300.0  # seconds until a version with invalid files is retried
 DRIFT_EVERY = 20  # songs between updates of the drift metric
 _CHAMPION, _CHALLENGER = "model", "challenger"
 
 
 @dataclass(frozen=True)
 class LiveModel:
-    """A model being served; its input drift is measured if its training distribution is stored with it."""
+    """A model being served; input drift is measured if the training distribution is stored with the model."""
 
     fetched: Fetched
     drift: Drift | None
@@ -109,10 +109,10 @@ class LiveModels:
         """Return the champion, and the challenger if it should answer the next request.
 
         Args:
-            version: return only the model with this version.
+            version: if set, only the model with this version is returned.
 
         Raises:
-            RefusalError: 404 if this version is not being served, 503 if there is no champion yet.
+            RefusalError: 404 if this version is not being served, 503 if no champion is available yet.
         """
         if version and self._champion:
             return self._of_version(version), None
@@ -210,7 +210,7 @@ class LiveModels:
             for former in self._former_champions():
                 try:
                     model = self._load(former)
-                except Exception as former_error:  # noqa: BLE001 (as in `_refresh`; an earlier version may load)
+                except Exception as former_error:  # noqa: BLE001 (as in `_refresh`; an earlier version may still load)
                     logs.warning("model rejected", role=_CHAMPION, model=former, reason=str(former_error))
                     continue
                 self._set_error(_CHAMPION, uri, reason)

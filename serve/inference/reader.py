@@ -34,7 +34,7 @@ class Reader(Protocol[T_co]):
     def from_blocks(self, samples: Iterable[NDArray[np.float32]], *, progress: Callable[[], object] = ...) -> T_co:
         """Return the result for blocks of samples.
 
-        Args, Raises: as for `InputKind.cut`.
+        Args, Raises: see `InputKind.cut`.
         """
 
 
@@ -63,7 +63,7 @@ class PartReader:
     def of_image(self, source: bytes) -> Song:
         """Return the input for a PNG, which is reported as the only part.
 
-        Raises: as for `InputKind.of_image`.
+        Raises: see `InputKind.of_image`.
         """
         song = self.kind.of_image(source)
         self.on_part(song)
@@ -74,7 +74,7 @@ class PartReader:
     ) -> Song:
         """Return the input for blocks of samples.
 
-        Args, Raises: as for `InputKind.cut`.
+        Args, Raises: see `InputKind.cut`.
         """
         return join(self._reported(self.kind.cut(samples, progress)))
 

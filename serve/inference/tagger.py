@@ -21,10 +21,11 @@ from serve.tag_schema import TagAnswer, TagWindow
 
 
 class Tagger:
-    """A pretrained network and the tags that it predicts; also a reader for `DecoderPool.read`.
+    """A pretrained network and the tags that it predicts; `DecoderPool.read` can use it as a reader.
 
     Attributes:
-        kind: the network's features as a kind of input, which also defines the windows in the answers.
+        kind: the kind of input that corresponds to the network's features; it also determines the windows in the
+            answers.
         facts: facts about the network, such as its origin.
     """
 
@@ -47,7 +48,7 @@ class Tagger:
     ) -> SongFeatures:
         """Return the tags of a song.
 
-        Args, Raises: as for `InputKind.cut`.
+        Args, Raises: see `InputKind.cut`.
         """
         return self._extractor.from_blocks(samples, progress=progress)
 
@@ -74,7 +75,7 @@ def installed_tagger(folder: Path | None, device: torch.device) -> Tagger | None
     """Return the tagger of the installed pretrained network, or None if it is missing or damaged.
 
     Args:
-        folder: folder in which the network is installed; the user's cache if None.
+        folder: folder in which the network is installed; None for the user's cache.
     """
     if not store.is_installed(folder):
         return None

@@ -11,7 +11,7 @@ from raygenre import audio, spectrogram
 from raygenre.inputs.kind import InputKind
 from raygenre.inputs.levels import LEVELS
 
-_LONGEST = 31.0  # s; no window is longer
+_LONGEST = 31.0  # s; maximum length of a window
 
 
 def window_levels(
@@ -23,7 +23,7 @@ def window_levels(
 
     Args:
         samples: the song in blocks of any length, float32 (N,) at 22 050 Hz.
-        kind: the kind of input that defines the windows.
+        kind: the kind of input that determines the windows.
         window: index of the window, counting silent windows.
 
     Raises:
@@ -48,7 +48,7 @@ def _of_spans(
     samples: Iterable[NDArray[np.float32]], kind: InputKind, window: int
 ) -> tuple[int, NDArray[np.uint8] | None]:
     held: deque[NDArray[np.float32]] = deque()
-    first = length = 0  # number of samples before those in memory, and in total
+    first = length = 0  # number of samples that precede those in memory, and total number of samples
     section: NDArray[np.float32] | None = None
     for block in samples:
         length += len(block)

@@ -2,7 +2,7 @@
 
 Only hosts that the operator has listed are contacted, only over HTTPS, and only at public addresses: a name that
 resolves to a private address could otherwise reach servers behind the firewall. The connection is made to the address
-that was checked, so a second resolution cannot replace it, and redirects are not followed.
+that was checked, so a second resolution cannot replace it. Redirects are not followed.
 """
 
 import http.client
@@ -48,7 +48,7 @@ def check_url(url: str, hosts: Set[str]) -> SplitResult:
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is on the public internet."""
+    """Return whether an IP address is on the public internet."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
         if ip.sixtofour or ip.teredo or ip in _TRANSLATED:
@@ -68,8 +68,8 @@ def send(
     """POST a JSON body to a URL.
 
     Args:
-        hosts: as for `check_url`.
-        is_allowed: whether an IP address may be contacted.
+        hosts: see `check_url`.
+        is_allowed: function that returns whether an IP address may be contacted.
         context: determines which certificates are trusted; by default, those that the system trusts.
 
     Raises:
@@ -96,7 +96,7 @@ def send(
 
 
 class _PinnedConnection(http.client.HTTPSConnection):
-    """An HTTPS connection to an already resolved address; the certificate must be the host's."""
+    """An HTTPS connection to an already resolved address; the certificate must match the host name."""
 
     def __init__(self, host: str, port: int, address: str, context: ssl.SSLContext) -> None:
         super().__init__(host, port, timeout=TIMEOUT, context=context)

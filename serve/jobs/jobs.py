@@ -41,7 +41,7 @@ class Jobs:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Work on jobs for the duration of this context."""
+        """Process jobs for the duration of this context."""
         if not self._settings.jobs:
             yield
             return
@@ -89,7 +89,7 @@ class Jobs:
         return _job(row)
 
     async def delete(self, identity: str) -> None:
-        """Delete a job, and stop the work on it.
+        """Delete a job, and stop processing it.
 
         Raises:
             RefusalError: 404 if the job does not exist.

@@ -7,7 +7,7 @@ from pydantic import Field, SecretStr
 from serve.admission.limits import DECODER_GRACE, WAY_OUT, Limits, LimitSettings
 from serve.errors import RefusalError
 
-MIN_DECODE_SPEED = 2.0  # s of audio per s; slower decoders kill themselves; low because requests have priority
+MIN_DECODE_SPEED = 2.0  # s of audio per s; slower decoders terminate themselves; low, because requests have priority
 
 
 class JobSettings(LimitSettings):

@@ -18,17 +18,17 @@ from serve.jobs.database import Database
 from serve.jobs.table import blocks, jobs
 
 BLOCK = 1_000_000  # bytes of a file per row
-MAX_RECEIVING_SECONDS = 3600  # s until a job whose files were not stored completely is deleted
+MAX_RECEIVING_SECONDS = 3600  # seconds until a job whose files were not stored completely is deleted
 _DELETED_AT_ONCE = 32  # blocks per transaction; with more, SQLite would keep other replicas from extending leases
 _DELETED = "deleted"  # state of a row whose blocks are being deleted
 FINISHED = ("done", "failed", _DELETED)
 
 
 class FullError(RaygenreError):
-    """The store has no room for another job.
+    """The store has no space for another job.
 
     Attributes:
-        is_too_many: whether the number of jobs, rather than their size in bytes, is at its limit.
+        is_too_many: whether the number of jobs, rather than their total size, has reached its limit.
     """
 
     def __init__(self, *, is_too_many: bool) -> None:
@@ -44,7 +44,7 @@ class Claim:
         id: id of the job.
         token: identifies this claim.
         request_id: id of the request that created the job.
-        names: names of the files of a form; None if the body was the file.
+        names: names of the files of a form; None if the body itself was the file.
         files: number of files.
         attempt: how many times the job or the callback has been started, including this time.
         callback: URL to notify if the claimed job has finished; otherwise empty.
@@ -87,7 +87,7 @@ class JobStore:
         return identity
 
     def check_room(self, size: int, *, max_jobs: int, max_bytes: int) -> None:
-        """Check that the store has room for a job of the given size in bytes.
+        """Check that the store has space for a job of the given size in bytes.
 
         Raises:
             FullError: there are too many unfinished jobs, or their files are too large in total.
@@ -131,7 +131,7 @@ class JobStore:
         """Delete a job and return whether it existed; a replica working on it stops."""
         mark = update(jobs).where(jobs.c.id == job, jobs.c.state != _DELETED)
         existed = self._change(mark.values(state=_DELETED, token="", due_at=None, expires_at=self._now))
-        self._delete_blocks(job)  # the row is deleted last, so that `sweep` can finish if a replica is killed
+        self._delete_blocks(job)  # the row is deleted last, so that `sweep` can finish deletion if a replica is killed
         with self._database.transaction() as connection:
             connection.execute(delete(jobs).where(jobs.c.id == job))
         return existed
@@ -147,7 +147,7 @@ class JobStore:
         """Claim, for `lease` s, the job that has waited longest; return None if no job is due.
 
         Args:
-            finished: claim a finished job whose callback is due, instead of a job to process.
+            finished: whether to claim a finished job whose callback is due, instead of a job to process.
         """
         state = jobs.c.state.in_(FINISHED) if finished else jobs.c.state.not_in(FINISHED)
         due = select(jobs).where(state, jobs.c.due_at <= self._now).order_by(jobs.c.due_at).limit(1)
@@ -180,7 +180,7 @@ class JobStore:
         """Release a job, so that it can be claimed again after `delay` s.
 
         Args:
-            uncount: do not count this attempt, because the job did not cause it to stop.
+            uncount: whether not to count this attempt, because something other than the job interrupted it.
         """
         changes: dict[str, Any] = {"token": "", "due_at": self._now + delay}
         column = jobs.c.callback_attempts if claim.callback else jobs.c.attempts

@@ -1,7 +1,7 @@
 """The tables of jobs.
 
-Jobs are stored as rows, and so are the blocks of their files; replicas therefore need to share only one database. All
-times come from the database, in s since 1970, because the machines' clocks differ.
+Jobs and the blocks of their files are stored as rows, so replicas need to share only one database. All times come from
+the database, in s since 1970, because the machines' clocks differ.
 """
 
 from sqlalchemy import BigInteger, Column, Double, Integer, LargeBinary, MetaData, String, Table, Text
@@ -20,8 +20,8 @@ jobs = Table(
     Column("started_at", Double),
     Column("finished_at", Double),
     Column("expires_at", Double, index=True),  # when the row is deleted
-    Column("due_at", Double, index=True),  # when a replica may claim it; null if there is nothing to do
-    Column("token", String(32), nullable=False),  # of the latest claim; only its replica may change the job
+    Column("due_at", Double, index=True),  # when a replica may claim the job; null if there is nothing to do
+    Column("token", String(32), nullable=False),  # identifies the latest claim; only its replica may change the job
     Column("attempts", Integer, nullable=False),
     Column("seconds", Double, nullable=False),
     Column("result", Text),

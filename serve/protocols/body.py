@@ -1,4 +1,4 @@
-"""Reads bodies with files inside or after their JSON, using limited memory.
+"""Reads request bodies that contain files inside or after JSON, using limited memory.
 
 The bodies are parsed in memory, so they must be smaller than those of `/v1/predict`. A parsed body of many small
 JSON values occupies up to a hundred times its size in memory, so the values are counted first.
@@ -17,8 +17,8 @@ from serve.admission.upload import UploadedFile
 from serve.errors import RefusalError
 from serve.schema import Answer
 
-MAX_BYTES = 34_000_000  # of a body; enough for a 25 MB file in base64
-COPIES = 2  # of a body while it is parsed: the text, and the files in it
+MAX_BYTES = 34_000_000  # maximum size of a body; enough for a 25 MB file in base64
+COPIES = 2  # copies of a body in memory while it is parsed: the text, and the files in it
 MAX_DETAIL = 300  # characters
 
 Input = UploadedFile | Song
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 class Classify(Protocol):
-    """Answers a request of any protocol within the endpoint's limits."""
+    """Handles a request in any protocol within the endpoint's limits."""
 
     def __call__(
         self, request: Request, parse: Callable[[bytes], tuple[T, Sequence[Input]]], *, version: str = ""
@@ -39,7 +39,7 @@ class Classify(Protocol):
             version: version of the model; if empty, the endpoint chooses one.
 
         Raises:
-            RefusalError: a limit is exceeded, or an input has no answer.
+            RefusalError: a limit is exceeded, or an input cannot be classified.
         """
 
 

@@ -104,7 +104,7 @@ async def model_ready(request: Request) -> ModelReady:
 
 @public.api_route("/v2/models/{path:path}", methods=["GET", "POST"], include_in_schema=False)
 async def other_model(path: str) -> None:
-    """Refuse a model of another name; registered after all other routes."""
+    """Refuse requests for other models; this route is registered after all others."""
     raise RefusalError(404, f"unknown model or path: {path.partition('/')[0][:50]!r}; the model is {NAME!r}")
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-NAME = "raygenre"  # of the model in paths and responses, regardless of the registered model's name
+NAME = "raygenre"  # name of the model in paths and responses, regardless of the registered model's name
 
 _FILE: dict[str, JsonValue] = {"name": "file", "datatype": "BYTES", "shape": [-1]}
 _LEVELS: dict[str, JsonValue] = {"name": "levels", "datatype": "UINT8", "shape": [-1, 128, 333]}

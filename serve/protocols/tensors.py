@@ -159,7 +159,7 @@ def _elements(binary: bytes) -> Iterator[bytes]:
         data_start = start + _LENGTH.size
         end = data_start + _LENGTH.unpack(binary[start:data_start].ljust(_LENGTH.size, b"\xff"))[0]
         if end > len(binary):
-            raise malformed("the binary data of the input `file` end before its last element")
+            raise malformed("the binary data of the input `file` ends before its last element")
         yield binary[data_start:end]
         start = end
 

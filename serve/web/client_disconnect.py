@@ -1,9 +1,9 @@
 """Middleware that ends the work on a request when its client disconnects.
 
-Ray Serve's replicas could do this too, but to do so, they read each body into an unlimited queue, no matter how slowly
-the application consumes it. `serve/network/proxy_middleware.py` therefore disables this feature. If a client
-disconnects before it has sent its whole body, reading the body fails; once the body has arrived, this middleware
-watches for disconnection.
+Ray Serve's replicas could do this too, but they would read each body into an unlimited queue, no matter how slowly the
+application consumes it. `serve/network/proxy_middleware.py` therefore disables this feature. If a client disconnects
+before it has sent its whole body, reading the body fails; once the body has arrived, this middleware watches for
+disconnection.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """Middleware that answers HEAD requests like GET requests, but without content.
 
-HTTP requires this of servers; FastAPI itself responds with 405.
+HTTP requires servers to do this; FastAPI itself responds with 405.
 """
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send

@@ -1,8 +1,8 @@
 """Answers as lines of JSON: one line per window, then the whole answer.
 
-A client that accepts lines (`application/x-ndjson`) gets each line as soon as its window is classified. An error before
-the first line results in an ordinary error response. A later error becomes the last line, with the fields of a problem,
-because the status has already been sent.
+A client that accepts lines (`application/x-ndjson`) receives each line as soon as its window has been classified. An
+error before the first line results in an ordinary error response. A later error becomes the last line, with the fields
+of a problem, because the status has already been sent.
 """
 
 import asyncio

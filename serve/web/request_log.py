@@ -68,7 +68,7 @@ class RequestLogMiddleware:
             status = CLIENT_DISCONNECTED
             if isinstance(error, asyncio.CancelledError):
                 raise
-        except Exception as error:  # noqa: BLE001 (a bug in the endpoint is logged and reported as 500)
+        except Exception as error:  # noqa: BLE001 (a bug in the endpoint, which is logged and reported as 500)
             logs.error("request failed", error, request_id=request_id)
             if not status:
                 detail = "internal error; the log has a traceback for this request id"

@@ -196,7 +196,7 @@ async def readyz(request: Request) -> Readiness:
 async def _classify(
     request: Request, parse: Callable[[bytes], tuple[T, Sequence[Input]]], *, version: str = ""
 ) -> tuple[T, list[Answer]]:
-    """Answer a request of another protocol, as described in `serve.protocols.body.Classify`."""
+    """Handle a request in another protocol, as described in `serve.protocols.body.Classify`."""
     service = _service(request)
     service.models.choose(version)  # refuses an unknown version before the body is read
     if is_form(request):

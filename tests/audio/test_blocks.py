@@ -16,7 +16,7 @@ from raygenre.audio.errors import AudioError
 from tests.helpers.sounds import Samples, encode, noise, tone, wav_header
 
 RATE = 22_050  # Hz
-BLOCK = 1 << 18  # samples at the file's rate
+BLOCK = 1 << 18  # samples at the file's sample rate
 
 
 def wav(samples: Samples, *, rate: int) -> bytes:
@@ -24,7 +24,7 @@ def wav(samples: Samples, *, rate: int) -> bytes:
 
 
 def resampled(data: bytes, *, rate_in: int, rate: int) -> Samples:
-    """Return a mono float WAV file's samples, resampled in blocks of at least 2¹⁸ samples, as for the dataset."""
+    """Return the samples of a mono float WAV file, resampled as for the dataset, in blocks of at least 2¹⁸ samples."""
     with av.open(io.BytesIO(data), mode="r") as file:
         frames = [frame.to_ndarray()[0] for frame in file.decode(audio=0)]
     if rate_in == rate:

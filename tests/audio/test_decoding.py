@@ -1,4 +1,4 @@
-"""Audio files decode to the same samples as librosa.load returns, and windows cover whole songs."""
+"""Decoding returns the same samples as librosa.load, and windows cover whole songs."""
 
 import doctest
 import io
@@ -131,7 +131,7 @@ def test_opposite_channels_cancel() -> None:
 
 # librosa imports audioread, which imports modules removed in Python 3.13.
 @pytest.mark.filterwarnings("ignore:'(aifc|audioop|sunau)' is deprecated:DeprecationWarning")
-# When a song is resampled in blocks, soxr's float32 sums differ by up to 2e-6.
+# Resampling a song in blocks changes soxr's float32 sums by up to 2e-6.
 @pytest.mark.parametrize(
     ("rate", "channels", "codec"),
     [
@@ -184,7 +184,7 @@ def test_number_of_channels_may_change() -> None:
 
 
 def tagged(mp3: bytes, frames: dict[bytes, bytes]) -> bytes:
-    """Return the MP3 file with ID3v2.3 tags inserted before the audio."""
+    """Return an MP3 file with ID3v2.3 tags inserted before the audio."""
     body = b"".join(name + struct.pack(">IH", len(data), 0) + data for name, data in frames.items())
     size = bytes((len(body) >> shift) & 127 for shift in (21, 14, 7, 0))
     return b"ID3\x03\x00\x00" + size + body + mp3
@@ -298,7 +298,7 @@ def test_half_of_an_mp3_file_decodes_to_half_of_the_song() -> None:
     assert len(decode(data[: len(data) // 2])) == pytest.approx(4 * RATE, rel=0.05)
 
 
-# Encoders insert about a thousand samples before the audio and record their number in the file.
+# Encoders insert about a thousand samples before the audio, and record in the file how many they inserted.
 @pytest.mark.parametrize("name", ["MP3", "M4A", "Opus", "Vorbis"])
 def test_encoder_delay_is_removed(name: str) -> None:
     original = noise(seconds=4, seed=5, rate=48_000, loudness=0.2)
@@ -416,7 +416,8 @@ def test_stream_under_3_seconds_is_rejected() -> None:
             list(stream_windows(parts))
 
 
-# With short blocks, even a 31 s song has many of them. A song is decoded twice if more than `held` s would be kept.
+# With short blocks, even a 31 s song consists of many. A song is decoded twice if finding its middle would require
+# keeping more than `held` s in memory.
 @pytest.mark.parametrize(("block", "held"), [(1 << 18, 600), (1000, 40)])  # samples, s
 @pytest.mark.parametrize("seconds", [3, 31, 31.1, 100.3])
 def test_decoded_middle_is_that_of_the_decoded_song(
@@ -518,7 +519,7 @@ def as_memory(data: bytes, folder: Path) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def as_pipe(data: bytes, folder: Path) -> Iterator[IO[bytes]]:
-    """Yield a stream that cannot seek and may return fewer bytes than requested."""
+    """Yield a stream that is not seekable and may return fewer bytes than requested."""
     reader, writer = os.pipe()
 
     def write() -> None:
@@ -648,7 +649,7 @@ except AudioError as error:
 """
 
 
-# Half an hour at 22 050 Hz takes 159 MB as float32.
+# Half an hour of float32 audio at 22 050 Hz takes up 159 MB.
 @pytest.mark.parametrize(
     ("reader", "minutes", "problem", "most"),
     [

@@ -16,7 +16,7 @@ OPENS_OTHER_FILES = {"applehttp", "concat", "dash", "hls", "image2", "imf", "rtp
 
 
 def frames(container: str = "mp3", codec: str = "libmp3lame") -> bytes:
-    """Return a file's frames without the tag before them."""
+    """Return the frames of an encoded file, without the tag that precedes them."""
     data = encode(SOUND, container, codec)
     sync = re.search(rb"\xff[\xf0-\xff]", data)
     assert sync

@@ -1,4 +1,4 @@
-"""Rare and damaged files decode as in media players, or are refused with the correct reason."""
+"""Rare and damaged files are decoded as in media players, or rejected with the right reason."""
 
 import io
 import struct

@@ -51,7 +51,7 @@ def test_a_track_is_30_seconds_within_range(genre: str) -> None:
     assert samples.shape == (CLIP,) == (661_794,)
     assert 0.29 < np.abs(samples).max() <= 0.96
     assert np.isfinite(samples).all()
-    # Every second has sound.
+    # Every second contains sound.
     seconds = samples[: 30 * 22_050].reshape(30, -1)
     assert (seconds.std(axis=1) > 1e-4).all()
 

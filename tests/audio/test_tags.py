@@ -1,4 +1,4 @@
-"""Tags are read correctly from every format, in files made with mutagen and FFmpeg."""
+"""Tags are read correctly from files in every format, written with mutagen and FFmpeg."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +17,7 @@ EXPECTED = Tags("Muddy Waters", "At Newport", "Hoochie Coochie Man", ("Blues", "
 
 
 def sound(path: Path, container: str, codec: str, **tags: str) -> Path:
-    """Write a short song; FFmpeg writes the tags, if any are given."""
+    """Write a short song, and let FFmpeg add the tags, if any are given."""
     plain = path.with_name("plain")
     plain.write_bytes(encode(tone(440, seconds=0.2, rate=48_000), container, codec, rate=48_000))
     if not tags:
@@ -37,7 +37,7 @@ def id3(path: Path) -> None:
     file = mutagen.File(path)
     if file.tags is None:
         file.add_tags()
-    for frame in (*frames, TCON(text=["0", "Electric Blues"])):  # 0 is the ID3v1 number of Blues
+    for frame in (*frames, TCON(text=["0", "Electric Blues"])):  # 0 is the ID3v1 number for Blues
         file.tags.add(frame)
     file.save()
 

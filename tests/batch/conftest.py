@@ -21,7 +21,7 @@ def classifier() -> Classifier:
 
 @pytest.fixture(scope="session")
 def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with two classes of files: usable, silent and truncated songs, images, and text files."""
+    """Return a folder with two classes that contain usable songs, a silent song, images, and text named like a song."""
     root = tmp_path_factory.mktemp("music")
     for name in ("blues", "jazz", ".trash"):
         (root / name).mkdir()

@@ -1,4 +1,4 @@
-"""A batch predicts each song exactly once if its cluster loses a node and gains another."""
+"""A batch predicts each song exactly once, even if its cluster loses and gains a node."""
 
 import json
 import subprocess

@@ -44,7 +44,7 @@ def expected(classifier: Classifier, music: Path) -> dict[str, SongResult]:
 
 
 def check_rows(table: pd.DataFrame, results: dict[str, SongResult]) -> None:
-    """Check that rows contain exactly the results of a prediction on one machine."""
+    """Check that the rows of a table contain exactly the results of a prediction on one machine."""
     assert set(table["path"]) == results.keys()
     for path, group in table.groupby("path"):
         result = results[str(path)]
@@ -94,7 +94,7 @@ def test_decoding_and_classifying_in_two_stages(classifier: Classifier, music: P
 
 @dataclass(frozen=True)
 class Crash(Predict):
-    """Kills the process that reads a file with this name, as a crash in FFmpeg would."""
+    """A prediction that kills its own process when it reads a file with the given name, as a crash in FFmpeg would."""
 
     name: str = "short.wav"
 
@@ -131,7 +131,7 @@ def test_a_repeated_block_is_stored_in_the_same_file(classifier: Classifier, mus
     work = Predict(classifier, songs.stores, math.inf)
     store = Store(Rows(classifier.genres), Output(Location(str(tmp_path))))
     first = list(process(work, songs.table, column="", isolated=False))
-    repeated = list(process(work, songs.table, column="", isolated=True))  # two processes; some songs take longer
+    repeated = list(process(work, songs.table, column="", isolated=True))  # in two processes; some songs take longer
     assert [name for name, _ in repeated] == [name for name, _ in first] == songs.table["path"].to_pylist()
     for results in (first, repeated, reversed(repeated)):
         store(list(results))

@@ -1,4 +1,4 @@
-"""A batch's songs and output, tested without a cluster."""
+"""The input songs and the output of a batch, tested without a cluster."""
 
 from pathlib import Path
 

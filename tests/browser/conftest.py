@@ -1,4 +1,4 @@
-"""The browser for page tests: the Chromium executable at `$CHROMIUM`, or the system's."""
+"""The Chromium browser for page tests: the executable at `$CHROMIUM`, or the system's."""
 
 import os
 from collections.abc import Iterator

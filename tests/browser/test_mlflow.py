@@ -1,4 +1,4 @@
-"""MLflow's own pages after a search, tested in a real Chromium.
+"""MLflow's own pages after a search, tested in a real Chromium browser.
 
 If `$SCREENSHOTS` names a folder, the tests run a larger search and write the README's screenshots there
 (`make screenshots`).
@@ -42,8 +42,8 @@ class Shown:
     """A finished search on a server.
 
     Attributes:
-        pages: URL of the server's pages.
-        link: URL of the view of the search's trials.
+        pages: base URL of the server's pages.
+        link: URL of the view that shows the search's trials.
         parent: MLflow run id of the search.
         trials: MLflow run ids of the trials.
         version: version of the registered model.

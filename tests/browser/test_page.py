@@ -1,4 +1,4 @@
-"""The upload page, tested in a real Chromium with a real endpoint."""
+"""The upload page, tested in a real Chromium browser with a real endpoint."""
 
 import io
 import os
@@ -157,7 +157,7 @@ def test_timeline_buttons_are_large_enough_for_a_finger(page: Page, tmp_path: Pa
     buttons = page.locator("#timeline button")
     assert buttons.count() > 13  # more than fit in one row
     boxes = [button.bounding_box() for button in buttons.all()]
-    assert all(box and box["width"] >= 24 and box["height"] >= 24 for box in boxes), boxes  # CSS pixels, WCAG 2.2
+    assert all(box and box["width"] >= 24 and box["height"] >= 24 for box in boxes), boxes  # in CSS pixels; WCAG 2.2
     assert not wider_than_the_screen(page)
 
 
@@ -175,7 +175,7 @@ def test_the_timeline_of_a_long_mix_grows(page: Page, mix: Path) -> None:
     expect(buttons).to_have_count(40)
     assert len(set(page.evaluate("counts"))) > 5
     labels = [text for text in page.locator("#timeline span").all_inner_texts() if text]
-    assert labels, "no genre fits into the strip"
+    assert labels, "no genre name fits into the strip"
     expect(page.locator("#player")).to_be_visible()
     buttons.nth(20).click()
     expect(page.locator("#caption")).to_contain_text("10:00 to 10:30")
@@ -186,7 +186,7 @@ def test_the_timeline_of_a_long_mix_grows(page: Page, mix: Path) -> None:
     expect(buttons.nth(21)).to_have_class("playing")
     expect(buttons.nth(21)).to_have_attribute("aria-pressed", "true")  # the spectrogram follows the player
     page.evaluate("document.getElementById('player').pause()")
-    assert len(sent) == 1  # the file is sent once
+    assert len(sent) == 1  # the file is sent only once
     assert not wider_than_the_screen(page)
     if page.viewport_size == DESKTOP:
         keep(page, "desktop")

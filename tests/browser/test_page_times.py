@@ -1,4 +1,7 @@
-"""The page in a real Chromium with a fake endpoint: times match `raygenre predict`, and warnings are shown."""
+"""The upload page shows the same times as `raygenre predict`, and shows warnings.
+
+The tests use a real Chromium browser and a fake endpoint.
+"""
 
 import base64
 from pathlib import Path
@@ -44,7 +47,7 @@ pytestmark = pytest.mark.integration
 
 
 def answer() -> Answer:
-    """An answer whose windows alternate between two genres."""
+    """An answer in which consecutive windows alternate between two genres."""
     windows = []
     for number, (start, end) in enumerate(TIMES):
         jazz = 0.7 if number % 2 else 0.3
@@ -67,7 +70,7 @@ def answer() -> Answer:
 
 
 def lines(response: Answer, *, has_pictures: bool = True) -> str:
-    """Return an answer as the endpoint streams it."""
+    """Return an answer as the lines that the endpoint would stream."""
     picture = base64.b64encode(write_plain_png(np.zeros((128, 333), dtype=np.uint8))).decode()
     shown = picture if has_pictures else None
     windows = [StreamedWindow(**dict(window), picture=shown) for window in response.windows]
@@ -91,7 +94,7 @@ def fulfill(route: Route) -> None:
 
 
 def respond(page: Page, path: str, body: str) -> None:
-    """Respond to an API path with this body from now on."""
+    """From now on, respond to requests for an API path with the given body."""
     page.route(f"{SITE}/v1/{path}*", lambda route: route.fulfill(body=body))
 
 

@@ -31,7 +31,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="session")
 def synthetic_model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Return the folder of a classifier trained on synthetic tracks that is uncertain about every song."""
+    """Return the folder of a classifier that was trained on synthetic tracks and is uncertain about every song."""
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("models") / "synthetic"
     network = GenreCNN(ModelConfig(genres=3, widths=(4, 4, 4)))

@@ -1,4 +1,4 @@
-"""`raygenre predict` and `render` with --address."""
+"""`raygenre predict` and `raygenre render` with `--address`."""
 
 from collections.abc import Callable
 from pathlib import Path

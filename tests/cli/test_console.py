@@ -69,7 +69,7 @@ def test_a_bug_keeps_its_exception(error: Exception, tmp_path: Path, monkeypatch
 
 
 def run_render_with(planted: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run `raygenre render` in a separate process, with a statement in place of the function that lists songs."""
+    """Run `raygenre render` in a separate process, with the function that lists songs replaced by a statement."""
     lines = ("import os, signal, time", "from raygenre.cli import app", "from raygenre.workflows import render",
              "def broken(*_):", f"    {planted}", "render.plan_renders = broken", "app()")  # fmt: skip
     command = [sys.executable, "-c", "\n".join(lines), "render", str(folder), "-o", str(folder / "out")]
@@ -128,7 +128,7 @@ def test_a_full_disk_is_an_error_of_the_user(tmp_path: Path, monkeypatch: pytest
 
 @pytest.mark.parametrize("path", sorted((ROOT / "raygenre" / "cli").glob("*.py")), ids=lambda path: path.stem)
 def test_commands_use_no_markup(path: Path) -> None:
-    """Nearly every message contains names, so the consoles print `[red]` literally; `styled` sets the styles."""
+    """Nearly every message contains names, so the consoles print text like `[red]` literally; `styled` sets styles."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom):
             assert node.module != "rich.markup", "the consoles print text literally; do not escape it"

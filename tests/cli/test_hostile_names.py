@@ -48,7 +48,7 @@ def wide(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of a classifier whose genre and name are hostile."""
+    """Return the folder of a classifier with a hostile name and a genre with the same name."""
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("models") / NAME
     Classifier(GenreCNN(ModelConfig(genres=2, widths=(4, 4, 4))), (NAME, "b")).save(folder)
@@ -57,7 +57,7 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with a hostile name, whose contents all have hostile names."""
+    """Return a folder with a hostile name; all files and folders in it also have hostile names."""
     folder = tmp_path_factory.mktemp("songs") / NAME / NAME
     folder.mkdir(parents=True)
     song = folder / f"{NAME}.flac"

@@ -26,7 +26,7 @@ for arguments in json.loads(sys.argv[1]):
 
 
 def run(commands: Sequence[Sequence[str]], heavy: Sequence[str] = HEAVY) -> list[tuple[list[str], int, str]]:
-    """Run commands one after another in a separate process, and check what they imported.
+    """Run commands one after another in a separate process, and check that they import none of the heavy libraries.
 
     Returns:
         Each command with its exit status and its stderr output.
@@ -49,7 +49,7 @@ def test_help_imports_no_heavy_library() -> None:
 
 
 def test_errors_about_arguments_import_no_heavy_library(tmp_path: Path) -> None:
-    """The storage is empty, and no data, song, list or model with these names exists."""
+    """The storage is empty, and the data, songs, lists and models that the commands name do not exist."""
     missing, file = str(tmp_path / "missing"), tmp_path / "file"
     file.touch()
     storage = ["--storage", str(tmp_path / "results")]
@@ -101,7 +101,7 @@ def test_errors_about_arguments_import_no_heavy_library(tmp_path: Path) -> None:
         ["studies", "submit", *data, *storage],
         ["studies", "submit", "--study", "a/b", *storage],
     ]
-    outcomes = run(commands, [name for name in HEAVY if name != "fastapi"])  # quick; the settings of `serve` need it
+    outcomes = run(commands, [name for name in HEAVY if name != "fastapi"])  # quick, and needed by serve.settings
     assert len(outcomes) == len(commands)
     assert [(arguments, status) for arguments, status, _ in outcomes if status not in (1, 2)] == []
     assert all(stderr for *_, stderr in outcomes)

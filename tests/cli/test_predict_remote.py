@@ -1,4 +1,7 @@
-"""`raygenre predict --url` against an endpoint with scripted answers; tests/serve/test_client.py uses a real one."""
+"""`raygenre predict --url` with an endpoint that sends scripted answers.
+
+tests/serve/test_client.py uses a real endpoint.
+"""
 
 import json
 from pathlib import Path

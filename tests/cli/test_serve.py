@@ -1,4 +1,4 @@
-"""`raygenre serve`: checks before the start, and a clean shutdown."""
+"""`raygenre serve`: its checks before it starts, and its clean shutdown."""
 
 import os
 import signal

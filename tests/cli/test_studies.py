@@ -1,4 +1,4 @@
-"""`raygenre studies`: options, errors before anything starts, and one local study from submission to removal."""
+"""Options and early errors of `raygenre studies`, and a local study from start to removal."""
 
 import json
 from pathlib import Path

@@ -31,7 +31,7 @@ def certain(model: str, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def music(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the current folder, whose subfolder `music` contains two songs, one of them with a genre."""
+    """Return the subfolder `music` of the current folder, which contains two songs, one of them with genres."""
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "music"
     folder.mkdir()
@@ -69,7 +69,7 @@ def test_the_preview_writes_nothing(certain: str, music: Path) -> None:
     assert rows[2] == ["old.mp3", "Rock;", "Pop", "–", "–", "kept"]
     assert "2 songs: 1 to write, 1 kept" in result.stdout.splitlines()
     assert contents(music) == before
-    assert {path.name for path in music.parent.iterdir()} == {"music", "results"}  # with cached predictions
+    assert {path.name for path in music.parent.iterdir()} == {"music", "results"}  # results contains cached predictions
 
 
 def test_written_genres_are_taken_back(certain: str, music: Path) -> None:

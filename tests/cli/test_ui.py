@@ -1,4 +1,4 @@
-"""`raygenre ui`, and `make ui` in a separate process, where make installs nothing."""
+"""`raygenre ui` and `make ui`; make runs in a separate process and installs nothing."""
 
 import os
 import signal
@@ -47,7 +47,7 @@ def test_make_ui_shows_the_runs_of_a_storage(tmp_path: Path) -> None:
         ui = Server(resolve(tmp_path, f"http://127.0.0.1:{port}"))
         assert [run.info.run_name for run in ui.client.search_runs([ui.experiment_id])] == ["spring"]
         os.killpg(process.pid, signal.SIGINT)  # Ctrl-C in a terminal reaches all processes
-        process.wait(60)  # make itself ends with the signal
+        process.wait(60)  # the signal also ends make itself
         while "MLflow stopped" not in log.read_text():
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.2)

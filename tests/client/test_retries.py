@@ -1,4 +1,4 @@
-"""When requests are retried, and after what delay."""
+"""Tests of when requests are retried, and after what delay."""
 
 import random
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Data folders are decoded to levels only once, and unusable files are skipped and reported."""
+"""The files of a data folder are decoded only once; unusable files are skipped and reported."""
 
 import os
 import subprocess

@@ -12,7 +12,7 @@ from raygenre.data.track_files import DataError
 
 
 def dataset(recordings: str) -> Dataset:
-    """Return a dataset with one track per letter. A track's id is its position, and equal letters give equal levels."""
+    """Return a dataset with one track per letter, identified by its position. Equal letters stand for equal levels."""
     levels = np.stack([np.full((128, 333), ord(letter), dtype=np.uint8) for letter in recordings])
     tracks = tuple(str(number) for number in range(len(recordings)))
     labels = np.arange(len(recordings)) % 2

@@ -96,7 +96,7 @@ def test_folders_that_cannot_be_read_are_named(tmp_path: Path, monkeypatch: pyte
     fill(tmp_path, ["rock/a.mp3", "private/b.mp3"])
     scandir = os.scandir
 
-    def denied(path: Path) -> "Iterator[os.DirEntry[str]]":  # root can read folders with any mode
+    def denied(path: Path) -> "Iterator[os.DirEntry[str]]":  # simulated, because root can read any folder
         if path.name == "private":
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
         return scandir(path)

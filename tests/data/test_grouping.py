@@ -20,7 +20,7 @@ GENRES = ("blues", "rock")
 
 
 def dataset(tracks: list[str], source: Path | str = "nowhere") -> Dataset:
-    """Return a dataset with tracks whose names start with their genre."""
+    """Return a dataset of tracks whose names start with their genres."""
     labels = np.array([GENRES.index(track.split(".")[0]) for track in tracks], dtype=np.int64)
     levels = np.zeros((len(tracks), 128, 333), dtype=np.uint8)
     levels[:, 0, 0], levels[:, 0, 1] = np.divmod(np.arange(len(tracks)), 256)
@@ -46,12 +46,12 @@ def write(path: Path, container: str, codec: str, **tags: str) -> None:
 
 
 def grouped_folder(root: Path, *, tagged: bool, folders: bool) -> Dataset:
-    """Write two songs each by three artists per genre, and return the folder's dataset."""
+    """Write two songs by each of three artists per genre, and return the folder's dataset."""
     for genre in GENRES:
         for number in range(6):
             artist = f"{genre} band {number // 2}"
             folder = root / genre / artist if folders else root / genre
-            # Spellings of a name may differ.
+            # The spelling of a name may differ between songs.
             spelling = unicodedata.normalize("NFD", f"Thé {artist.upper()}") if number % 2 else f"thé  {artist}"
             write(folder / f"{genre}.{number:05d}.flac", "flac", "flac", **({"artist": spelling} if tagged else {}))
     return dataset(songs(6), root)
@@ -145,7 +145,7 @@ def test_lists_leave_out_artists_of_the_test_tracks(tmp_path: Path) -> None:
 
 
 def artists(random: np.random.Generator) -> tuple[NDArray[np.uint8], dict[str, str]]:
-    """Return the levels of 2 genres × 4 artists × 8 songs, and the artists; each artist is six fixed tones."""
+    """Return the levels and artists of 2 genres × 4 artists × 8 songs; six fixed tones identify each artist."""
     levels = np.zeros((64, 128, 333), dtype=np.uint8)
     names = {}
     for artist in range(8):

@@ -162,7 +162,7 @@ def test_duplicates_stay_on_one_side(seed: int, folds: int) -> None:
 def test_folds_with_duplicates_are_nearly_stratified(seed: int, folds: int) -> None:
     split = random_split(WITH_COPIES, seed=seed, folds=folds, validation=0.2, duplicates=DUPLICATES)
     total = counts(split.train)
-    for fold in split.folds:  # a small fold may not have enough room for a recording with three tracks
+    for fold in split.folds:  # a recording with three tracks may not fit into a small fold
         assert all(abs(n - total[genre] / folds) < 2 for genre, n in counts(fold.validation).items())
 
 
@@ -352,7 +352,7 @@ DOUBLES = [
     ("rock.00016", "rock.00020"),  # validation and test
     ("rock.00002", "rock.00017", "rock.00021"),  # all three
     ("rock.00003", "rock.00004"),  # training only
-    ("rock.00005", "rock.00025"),  # training and in no list
+    ("rock.00005", "rock.00025"),  # training and none of the lists
 ]
 
 

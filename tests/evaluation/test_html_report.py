@@ -26,7 +26,7 @@ NASTY = '<img src=x onerror=alert(1)>&"$x_1$'
 
 
 class Reader(HTMLParser):
-    """Collects a page's tags with their attributes, and its text."""
+    """Collects the text of a page, and its tags with their attributes."""
 
     def __init__(self, page: str) -> None:
         super().__init__()

@@ -35,4 +35,4 @@ def test_guessing_is_one_in_the_number_of_genres_by_default() -> None:
     failed = facts(0.1).failed_chance_test
     assert failed is not None
     assert failed.rate == 0.1
-    assert facts(0.1, tracks=0).failed_chance_test is None  # an earlier release did not record their number
+    assert facts(0.1, tracks=0).failed_chance_test is None  # earlier releases did not record the number of tracks

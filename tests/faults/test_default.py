@@ -19,7 +19,7 @@ from tests.helpers.project import ROOT
 from tests.helpers.sounds import encode
 
 OWN_NETWORK = ["unshare", "--map-root-user", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
-"""A network namespace in which port 8000 is free; when the script ends, so do all processes that it started."""
+"""Runs a script in a network namespace in which port 8000 is free; its child processes end when the script ends."""
 
 
 def copy_of_the_project(folder: Path) -> None:

@@ -14,8 +14,8 @@ pytestmark = pytest.mark.slow
 def test_a_failing_disk_stops_the_search_and_loses_no_trial(tmp_path: Path, tracks_folder: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
-    # The child process has its own mount namespace, so the disk is visible only to this process and disappears when it
-    # ends.
+    # The child process has its own mount namespace, so the disk is visible only to the child and disappears when the
+    # child ends.
     command = ["unshare", "--map-root-user", "--mount", sys.executable, "-m", "tests.helpers.small_disk"]
     result = subprocess.run(
         [*command, str(disk), str(tracks_folder)],

@@ -26,7 +26,7 @@ def test_an_exposed_replica_without_keys_refuses_to_start(
         assert listen_host.host() == UNKNOWN
         with pytest.raises(ClickException, match="RAYGENRE_API_KEYS"):
             app(Settings.model_validate(settings))
-        # Without a known host, as if Serve were not running yet, only the replicas can check the keys.
+        # If the host is unknown, as it is before Serve starts, only the replicas can check the keys.
         monkeypatch.setattr("serve.app.listen_host.host", lambda: "")
         with pytest.raises(RuntimeError, match="exposed failed"):
             serve.run(app(Settings.model_validate(settings)), name="exposed")

@@ -88,7 +88,7 @@ def test_a_killed_search_on_features_is_resumed(
         driver.wait_for_epochs(5)
         driver.kill()
         before = driver.ledger()
-        assert sum(len(trial.intermediate_values) for trial in before) < 3 * 50, "it was killed too late"
+        assert sum(len(trial.intermediate_values) for trial in before) < 3 * 50, "the search was killed too late"
         driver.start(resume=True)
         driver.finish()
         for early, late in zip(before, driver.ledger(), strict=False):

@@ -1,4 +1,4 @@
-"""Ray's memory monitor kills a trial's worker: the trial fails once, and the search continues."""
+"""If Ray's memory monitor kills a worker, its trial fails once, and the search continues."""
 
 import os
 import subprocess

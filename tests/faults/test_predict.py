@@ -1,4 +1,4 @@
-"""If Ctrl-C ends `raygenre predict`, its results are kept, and the same command resumes."""
+"""If Ctrl-C ends `raygenre predict`, its results are kept, and the same command resumes it."""
 
 import os
 import re

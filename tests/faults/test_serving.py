@@ -1,4 +1,4 @@
-"""On three nodes, few requests fail after a kill; a single HAProxy restarts in seconds.
+"""Few requests fail after a kill on three nodes, and a single HAProxy is back in seconds.
 
 To store the counts with the test results, run `pytest -m slow --junitxml=FILE tests/faults/test_serving.py`.
 """
@@ -67,7 +67,7 @@ def test_a_killed_haproxy_is_back_within_seconds(tmp_path: Path, record_property
             assert ask(port, ("/v1/predict", picture)).status != 200
             outages.append(round(wait_for_response(port, picture, seconds=60, log=log), 1))
         record_property("s without HAProxy", outages)
-        kill("ray::HAProxyManager", process.pid)  # HAProxy handles requests until the next HAProxy has taken over
+        kill("ray::HAProxyManager", process.pid)  # HAProxy handles requests until its successor takes over
         replies = crowd(port, ("/v1/predict", picture), clients=2, seconds=12)
         record_property("answers after the death of HAProxy's manager", dict(statuses(replies)))
         assert len(replies) - statuses(replies)[200] <= MOST_LOST

@@ -1,4 +1,4 @@
-"""Files that are not usable audio, each with a pattern that matches the error when it is read."""
+"""Files that are not usable audio, each with a pattern that matches the resulting error."""
 
 import numpy as np
 

@@ -10,7 +10,7 @@ PNG_HEAD = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sII", 13, b"IHDR", 432, 288)
 
 
 def fill(root: Path, paths: Sequence[str]) -> Path:
-    """Create files at the given paths below root, each containing its own path; PNGs start like spectrograms."""
+    """Create files at the given paths below root, each containing its own path; PNGs begin with PNG_HEAD."""
     for path in paths:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_bytes((PNG_HEAD if path.lower().endswith(".png") else b"") + os.fsencode(path))

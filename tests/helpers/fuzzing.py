@@ -70,7 +70,7 @@ def mutated(originals: dict[str, bytes], seed: int, number: int) -> tuple[str, b
 
 
 def flip(data: bytearray, second: bytes, random: np.random.Generator) -> bytearray:
-    """Flip up to 64 bits, anywhere or in the header."""
+    """Flip up to 64 bits, either anywhere in the file or only in its header."""
     reach = len(data) if random.random() < 0.5 else min(len(data), HEADER)
     for _ in range(random.integers(1, 65) if reach else 0):
         data[random.integers(reach)] ^= 1 << random.integers(8)
@@ -163,12 +163,12 @@ def resident() -> float:
 
 
 def in_status(name: str) -> float:
-    """Return a memory field of this process's /proc status, in MiB."""
+    """Return the value of a memory field in this process's /proc status, in MiB."""
     return int(Path("/proc/self/status").read_text().split(f"{name}:")[1].split()[0]) / 1024
 
 
 def main(folder: Path, reader: str, seed: int, first: int, last: int) -> None:
-    """Read the cases from `first` up to, but not including, `last`, and print results and memory as JSON."""
+    """Read the cases from `first` up to, but not including, `last`, and print outcomes and memory use as JSON."""
     torch.set_num_threads(1)
     limit = 1 if reader == "hanging" else LIMIT
     signal.signal(signal.SIGALRM, signal.SIG_DFL)  # Python would not run a signal handler while a library hangs

@@ -11,8 +11,8 @@ from raygenre.audio import encoding
 from raygenre.audio.file_type import PNG_SIGNATURE
 from tests.helpers.sounds import encode, noise, wav_header
 
-SIDE = 20_000  # pixels; Pillow itself refuses images with over 179 million pixels in total
-BELOW = 12_000  # pixels; an image of this size is 576 MB, and Pillow would decompress it
+SIDE = 20_000  # pixels per side; Pillow itself rejects images with more than 179 million pixels
+BELOW = 12_000  # pixels per side; Pillow would decompress an image of this size, which takes up 576 MB
 HOURS = 2 * 3600  # s
 
 
@@ -31,7 +31,7 @@ def png(*chunks: bytes, pixels: bytes = bytes(288 * (1 + 4 * 432))) -> bytes:
 
 
 def picture_bombs() -> dict[str, bytes]:
-    """Return PNGs that use a lot of memory or time if they are decompressed before they are rejected."""
+    """Return PNGs that must be rejected before decompression, which would take a lot of memory or time."""
     right, note = size(432, 288), chunk(b"tEXt", b"Comment\0first")
     packed, more = (zlib.compress(bytes(size), 1) for size in (1 << 20, 20 << 20))
     return {
@@ -79,7 +79,7 @@ def sound_bombs() -> dict[str, bytes]:
 
 
 def repeated(times: int) -> bytes:
-    """Return an MP4 whose index refers to the same second of audio many times."""
+    """Return an MP4 file whose index refers to the same second of audio many times."""
     ftyp = _box(b"ftyp", b"qt  \0\0\2\0qt  ")
     sound = noise(seconds=1, seed=0, rate=8000)
     samples = (sound * 32_767).astype(">i2").tobytes()

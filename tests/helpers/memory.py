@@ -48,7 +48,7 @@ def _resident(application: str) -> float:
 
 
 def _titled(title: str) -> list[int]:
-    """Return the ids of matching processes in this test's own cluster, because other clusters may be running."""
+    """Return the ids of matching processes, except those of other clusters, which may be running at the same time."""
     pids = processes.titled(title, os.getpid())
     assert pids, f"no process {title} is running"
     return pids

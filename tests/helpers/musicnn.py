@@ -59,7 +59,7 @@ def random_variables(dimensions: Dimensions = SMALL, *, seed: int = 0) -> dict[s
 
 
 def small_features(folder: Path, *, seed: int = 0) -> Features:
-    """Store a small network with random weights in a new folder, and return its features as a kind of input."""
+    """Store a small network with random weights in a new folder; return the kind of input that the network computes."""
     about = About(store.MODEL, "a test", "0" * 64, "ISC", LICENCE, TAGS, asdict(SMALL))
     store.save(Pretrained(network_from(random_variables(seed=seed)), about), folder)
     return Features(store.load(folder))
@@ -73,7 +73,7 @@ def small_head(kind: Features, genres: tuple[str, ...], *, seed: int = 0) -> Cla
 
 
 def naive(variables: Variables, patches: Tensor) -> tuple[Tensor, Tensor]:
-    """Return features and logits of patches (P, 187, 96), with the original's order of layers and array layouts."""
+    """Return the features and logits of patches (P, 187, 96), using the original's layer order and array layouts."""
     numbers = {"conv2d": 0, "batch_normalization": 0, "dense": 0}
 
     def values(kind: str, variable: str) -> Tensor:

@@ -200,7 +200,7 @@ def chunked(chance: random.Random, corpus: Corpus) -> RawRequest:
         case 6:
             end = b""
     whole = [head("POST", PREDICT, *fields), *chunks, end]
-    # Without a last chunk there is no response, so the client disconnects.
+    # Without a last chunk, the server does not respond, so the client disconnects.
     return RawRequest(tuple(whole), disconnects=not end)
 
 
@@ -221,7 +221,7 @@ def length(chance: random.Random, corpus: Corpus) -> RawRequest:
 
 
 def overlong(chance: random.Random, corpus: Corpus) -> RawRequest:
-    """A body above the size limit, in chunks or with Content-Length, and sometimes in a form."""
+    """A body that exceeds the size limit, sent in chunks or with a Content-Length, and sometimes as a form."""
     pieces = [chance.choice(corpus.good)[:100]] + [bytes(1 << 18)] * (MAX_BODY // (1 << 18) + 4)
     if chance.random() < 0.5:
         pieces[0] = PART + pieces[0]

@@ -1,4 +1,4 @@
-"""A client of the Open Inference Protocol v2, written from the specification, with binary data."""
+"""A client for the Open Inference Protocol v2 with binary data, based on the specification."""
 
 import json
 import struct
@@ -37,7 +37,7 @@ def binary_request(
 
 
 def outputs(response: httpx.Response) -> dict[str, NDArray[Any] | list[str]]:
-    """Return the outputs of a response by name; BYTES tensors as lists."""
+    """Return the outputs of a response by name, with BYTES tensors as lists."""
     assert response.status_code == 200, response.text
     size = int(response.headers.get(HEADER_LENGTH, len(response.content)))
     rest = response.content[size:]

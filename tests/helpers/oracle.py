@@ -1,7 +1,7 @@
 """Import librosa, the reference for samples and spectrograms, without numba.
 
-Importing librosa makes numba compile functions that no test calls, which takes 16 s in each new environment, so numba's
-decorators are replaced by no-ops. This does not change librosa's computations with NumPy, SciPy and soxr.
+Importing librosa makes numba compile functions that no test calls, which takes 16 s in each new environment. Numba's
+decorators are therefore replaced by no-ops, which does not change librosa's computations with NumPy, SciPy and soxr.
 """
 
 import sys

@@ -27,7 +27,7 @@ class Postgres:
         self.port = free_port()
         self._program = program("postgres")
         self._account = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
-        # Not in pytest's temporary folder, which other users cannot read.
+        # pytest's temporary folder is unsuitable, because other users cannot read it.
         self._folder = Path(tempfile.mkdtemp(prefix="raygenre-postgres-"))
         shutil.chown(self._folder, self._account)
         self._folder.chmod(0o755)  # so that clients can reach the socket; the data folder inside is private
@@ -92,7 +92,7 @@ class Postgres:
         return f"postgresql+psycopg2://{USER}:{password}@127.0.0.1:{self.port}/{name}"
 
     def variables(self, name: str) -> dict[str, str]:
-        """Return libpq's variables for connecting to a database, including from other network namespaces."""
+        """Return libpq's environment variables for connecting to a database, even from other network namespaces."""
         return {
             "PGHOST": str(self._folder),
             "PGPORT": str(self.port),

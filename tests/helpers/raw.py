@@ -18,7 +18,7 @@ class RawRequest:
         pieces: the request line, headers and body, in the pieces in which they are sent.
         pause: time between two pieces in s.
         disconnects: whether the client disconnects without waiting for the response.
-        method: HTTP method; the response to a HEAD has no body.
+        method: HTTP method; the response to a HEAD request has no body.
     """
 
     pieces: tuple[bytes, ...]
@@ -38,12 +38,12 @@ def plain(method: str, path: str, body: bytes, *fields: bytes) -> RawRequest:
 
 
 def chunk(data: bytes) -> bytes:
-    """Return a chunk of a body; if there is no data, this is the last chunk."""
+    """Return a chunk of a body; a chunk without data is the last one."""
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
 def send(port: int, sent: RawRequest) -> tuple[int, bytes]:
-    """Send a request, stopping when the response starts; return its status and content.
+    """Send a request, stopping when the response starts; return the response's status and content.
 
     The status is `LOST` if the connection ends without a response.
     """

@@ -1,4 +1,7 @@
-"""A Ray cluster of several nodes on this machine, each with its own processes, with the job API and a token."""
+"""A Ray cluster of several nodes on one machine, with the job API and token authentication.
+
+Each node has its own processes.
+"""
 
 import json
 import os
@@ -25,15 +28,15 @@ class RayNodes:
 
     Attributes:
         address: address of its dashboard and job API.
-        environment: variables with which Ray's clients connect to it.
+        environment: environment variables that Ray's clients need to connect to the cluster.
 
     Args:
-        environment: additional variables for the nodes.
+        environment: additional environment variables for the nodes.
     """
 
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
         self.environment = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
-        self._folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # short, because of Ray's sockets
+        self._folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # short, as Ray's sockets require
         programs = str(Path(sys.executable).parent)
         self._variables = {
             **os.environ,
@@ -107,7 +110,7 @@ class RayNodes:
         return {node["node_name"] for node in nodes if node["state"] == "ALIVE"}
 
     def _get(self, path: str) -> Any:
-        """Return what the dashboard responds; None if it does not."""
+        """Return the dashboard's response, or None if it does not respond."""
         request = urllib.request.Request(f"{self.address}/{path}", headers={"Authorization": f"Bearer {TOKEN}"})
         try:
             with urllib.request.urlopen(request, timeout=5) as response:

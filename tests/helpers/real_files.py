@@ -1,4 +1,4 @@
-"""Realistic files and expected outcomes: many formats, odd beginnings, wrong names, damage."""
+"""Realistic files and expected outcomes: many formats, odd starts, wrong names and damage."""
 
 import io
 import struct
@@ -17,7 +17,7 @@ RATE = 48_000  # Hz
 SOUND = tone(440, seconds=SECONDS, rate=RATE, loudness=0.3) + noise(seconds=SECONDS, seed=0, rate=RATE, loudness=0.05)
 SILENCE = np.zeros_like(SOUND)
 ICY = b"ICY 200 OK\r\nicy-name: Radio\r\ncontent-type: audio/mpeg\r\n\r\n"
-_GUID = bytes.fromhex("0100000000001000800000aa00389b71")  # of PCM
+_GUID = bytes.fromhex("0100000000001000800000aa00389b71")  # the GUID for PCM
 
 
 def sound(container: str, codec: str) -> bytes:
@@ -25,7 +25,7 @@ def sound(container: str, codec: str) -> bytes:
 
 
 def frames(container: str, codec: str) -> bytes:
-    """Return a file's MPEG or ADTS frames without the tag before them."""
+    """Return the MPEG or ADTS frames of an encoded file, without the tag that precedes them."""
     data = sound(container, codec)
     return data[data.index(b"\xff", 10 if data.startswith(b"ID3") else 0) :]
 
@@ -162,7 +162,7 @@ ANSWERED: dict[str, Callable[[], bytes]] = {
     "really flac.ogg": lambda: sound("flac", "flac"),
     "really png.mp3": lambda: write_png(levels(torch.from_numpy(tone(440, seconds=30))).numpy()),
 }
-"""Files that get an answer, by name."""
+"""Files that can be classified, by name."""
 
 REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "empty.mp3": (lambda: b"", "the file is empty"),
@@ -191,4 +191,4 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
         "NaN or infinite samples",
     ),
 }
-"""Files that are refused, by name, each with a part of the reason."""
+"""Files that are rejected, by name, each with part of the reason."""

@@ -4,7 +4,8 @@ Run from the project's folder on a storage with one search, which is then added 
     .venv/bin/python -m tests.helpers.record_timings NAME FOLDER
 
 The times come from the search's runs in MLflow. Repeats and the final training are logged to MLflow only when they end.
-What polling their training states would have shown is therefore computed from the epoch durations.
+Their progress, which a running search learns by polling their training states, is therefore reconstructed from the
+epoch durations.
 """
 
 import json
@@ -33,7 +34,7 @@ from tests.helpers.timings import TIMINGS
 
 
 def _record(name: str, root: Path) -> None:
-    """Add the only search of a storage to the file."""
+    """Add the only search in a storage to the file."""
     storage = resolve(root)
     ledger = Ledger.open(storage.studies, latest_study(storage.studies), url=None)
     cores = os.cpu_count() or 1
@@ -46,7 +47,7 @@ def _record(name: str, root: Path) -> None:
 
 
 def _observed(ledger: Ledger, client: MlflowClient, slots: int) -> tuple[Observed, float]:
-    """Return the observations of a search, and when it ended; times are in s since the start of its run."""
+    """Return the observations of a search and its end; times are in s since the start of its run."""
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     runs = {str(run.info.run_name): run for run in client.search_runs(experiments)}
     zero = runs[ledger.name].info.start_time
@@ -93,7 +94,7 @@ def _observed(ledger: Ledger, client: MlflowClient, slots: int) -> tuple[Observe
 
 
 def _checks(started: float, ended: float, seconds: list[float]) -> tuple[tuple[float, int], ...]:
-    """Return what regular polling of a training state would have shown, given the run's end and epoch durations."""
+    """Return the progress that regular polling would have observed, given the run's end and epoch durations."""
     ends = [ended - sum(seconds[epoch:]) for epoch in range(1, len(seconds))]
     counts = [(round(at, 2), sum(end <= at for end in ends)) for at in np.arange(started, ended, POLL).tolist()]
     return tuple(after for before, after in pairwise(counts) if after[1] > before[1])

@@ -1,8 +1,8 @@
-"""A registry in which each version always predicts the same genre, and the tracks on which versions are compared.
+"""A registry of versions that each always predict one genre, and the tracks to compare them.
 
-Versions are compared on these tracks. No version was trained on the first 60: 30 bells, 10 drone and 20 storm. The next
-10 are test tracks of every version and training tracks of all versions except BELLS, so a comparison with BELLS uses
-only 60 of its 70 test tracks.
+The versions are compared on the tracks in LABELS. No version was trained on the first 60, which are 30 bells, 10 drone
+and 20 storm tracks. The next 10 are test tracks of every version and training tracks of all versions except BELLS, so a
+comparison with BELLS uses only 60 of its 70 test tracks.
 """
 
 import shutil
@@ -85,7 +85,7 @@ def register(
 
 @dataclass(frozen=True)
 class Ring:
-    """A registry that has versions but no champion, and the data set on which they are compared."""
+    """A registry with versions but without a champion, and the data set on which the versions are compared."""
 
     storage: Storage
     dataset: Dataset

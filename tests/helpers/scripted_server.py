@@ -13,7 +13,7 @@ class Reply:
 
     Attributes:
         is_cut: whether the connection is closed before the body is complete.
-        before: called before each chunk is sent.
+        before: function to call before each chunk is sent.
     """
 
     status: int = 200
@@ -31,7 +31,7 @@ class ScriptedServer:
     """A running server.
 
     Attributes:
-        url: its address.
+        url: address of the server.
         requests: (method, path, headers, body) of each request so far.
         most_at_once: highest number of concurrent requests.
     """
@@ -46,7 +46,7 @@ class ScriptedServer:
 
 @contextmanager
 def scripted(*replies: Reply) -> Iterator[ScriptedServer]:
-    """Run a server that sends these answers, one per request, and then repeats the last one."""
+    """Run a server that sends these replies, one per request, and then repeats the last one."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -95,7 +95,7 @@ def scripted(*replies: Reply) -> Iterator[ScriptedServer]:
         daemon_threads = True
 
         def handle_error(self, request: object, client_address: object) -> None:
-            pass  # a client that disconnects, as some tests intend
+            pass  # some tests disconnect the client on purpose
 
     server = Server(("127.0.0.1", 0), Handler)
     state = ScriptedServer(f"http://127.0.0.1:{server.server_port}", list(replies))

@@ -48,9 +48,9 @@ def register(
     """Register a model that, unless trained, nearly always predicts `favourite`, and return its version.
 
     Args:
-        model: the network, if the input is levels.
+        model: configuration of the network, if the input is levels.
         steps: number of training steps for this network.
-        features: the kind of input; levels if None.
+        features: the kind of input, or None for levels.
     """
     server = Server(storage)
     torch.manual_seed(favourite)

@@ -29,7 +29,7 @@ class Service:
         storage: storage of the studies.
 
     Args:
-        environment: variables for the commands and, on one machine, the drivers.
+        environment: environment variables for the commands and, if the studies run on this machine, for the drivers.
     """
 
     def __init__(self, storage: str, environment: Mapping[str, str] | None = None) -> None:
@@ -37,7 +37,7 @@ class Service:
         self._environment = {**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})}
 
     def change(self, environment: Mapping[str, str]) -> None:
-        """Change variables for subsequent commands."""
+        """Change environment variables for subsequent commands."""
         self._environment |= environment
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":

@@ -1,4 +1,4 @@
-"""Read which model version an endpoint serves, and why it rejected another one."""
+"""Read which model version an endpoint serves, and why it rejected another version."""
 
 from pathlib import Path
 

@@ -36,7 +36,7 @@ def new_song(path: Path, *, seconds: float = 0.5) -> Path:
 
 
 def ffmpeg_tags(path: Path) -> dict[str, str]:
-    """Return the tags that FFmpeg reads, by name in lower case."""
+    """Return the tags that FFmpeg reads, by lower-case name."""
     with av.open(path) as container:
         stored = [container.metadata, *(stream.metadata for stream in container.streams.audio)]
     return {name.lower(): text for tags in stored for name, text in tags.items()}

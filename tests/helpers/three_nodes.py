@@ -1,4 +1,4 @@
-"""Kill parts of an endpoint on three nodes under load.
+"""Kill parts of an endpoint that runs on three nodes under load.
 
 test_serving.py runs this module in a network namespace. In that namespace, every address is 127.0.0.1, so the nodes can
 find each other. Their proxies share a port.

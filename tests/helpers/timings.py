@@ -1,4 +1,4 @@
-"""Search timings from `tests.helpers.record_timings`, and the observations up to any time."""
+"""Reads timings recorded by `tests.helpers.record_timings`, in full or up to a given time."""
 
 import json
 from dataclasses import replace
@@ -11,12 +11,12 @@ TIMINGS = Path(__file__).parents[1] / "search" / "trials" / "timings.json"
 
 
 def read() -> dict[str, tuple[Work, Observed, float]]:
-    """Return the recorded searches by name: their work, their observations, and when they ended."""
+    """Return the work, the observations and the end time of each recorded search, by name."""
     return {name: _from_dict(search) for name, search in json.loads(TIMINGS.read_text()).items()}
 
 
 def at(seen: Observed, now: float) -> Observed:
-    """Return what had been observed of a recorded search at an earlier time."""
+    """Return what had been observed of a recorded search by an earlier time."""
     phases = {name: start for name, start in seen.phases.items() if start <= now}
     return Observed(
         phases=phases,

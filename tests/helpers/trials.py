@@ -45,10 +45,10 @@ def search(
     """Run the ledger's trials; return the server with their runs, and the printed output.
 
     Args:
-        most: maximum number of concurrent trials; 0 for as many as fit.
+        most: maximum number of concurrent trials; 0 to run as many as fit.
         trainable: function that a trial executes.
-        fails_with: the search must end at its first failure with an error that contains this text.
-        controls: may stop the search; this is not an error here.
+        fails_with: if not empty, the search must end at its first failure with an error that contains this text.
+        controls: controls that may stop the search, which is not an error here.
         resumed: whether an earlier call has already logged to the storage.
     """
     config = ledger.config

@@ -1,4 +1,4 @@
-"""The parts of a song, read one by one, add up to its levels, regardless of its length."""
+"""The levels of a song are read in parts, which together equal the levels of the whole song."""
 
 from pathlib import Path
 

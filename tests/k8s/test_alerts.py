@@ -1,4 +1,4 @@
-"""A cluster's alert rules use metrics that exist, and cover all important faults."""
+"""A cluster's alert rules use only existing metrics and cover all important faults."""
 
 import re
 from pathlib import Path

@@ -1,7 +1,7 @@
 """The manifests pass the check, and each injected mistake is reported with its own message.
 
-Each file in `mistakes/` specifies an object of an overlay, a change to it, and the message that must be reported. The
-overlay includes its components unless the file specifies `alone`.
+Each file in `mistakes/` specifies an object in an overlay, a change to this object, and the message that must be
+reported. The overlay includes its components unless the file specifies `alone`.
 """
 
 import copy
@@ -37,7 +37,7 @@ def found(overlay: str) -> list[str]:
 
 
 def changed(value: Any, operation: dict[str, Any]) -> None:
-    """Apply an operation of a JSON patch in place."""
+    """Apply a JSON Patch operation in place."""
     *parts, last = [part.replace("~1", "/") for part in operation["path"].split("/")[1:]]
     for part in parts:
         value = value[int(part) if isinstance(value, list) else part]
@@ -91,7 +91,7 @@ def test_each_mistake_has_its_own_message() -> None:
 
 @pytest.mark.parametrize("overlay", COMBINATIONS)
 def test_one_misspelt_label_is_few_lines(overlay: str) -> None:
-    """A misspelt label of a pod or selector is reported once, not once for each connection that it breaks."""
+    """A misspelt label on a pod or in a selector is reported once, not once for each connection that it breaks."""
     for number, resource in enumerate(whole(overlay)):
         for path in labels(resource.get("spec")):
             resources = copy.deepcopy(whole(overlay))
@@ -104,7 +104,7 @@ def test_one_misspelt_label_is_few_lines(overlay: str) -> None:
 
 
 def labels(value: Any, *path: Any) -> Iterator[tuple[Any, ...]]:
-    """Yield the paths of labels in templates and selectors."""
+    """Yield the path of each label in templates and selectors."""
     for key, part in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
         if key in ("labels", "matchLabels"):
             yield from ((*path, key, label) for label in part if label.startswith("app.kubernetes.io/"))
@@ -164,7 +164,7 @@ def test_crds_have_the_kinds_that_are_used() -> None:
 
 
 def asked(schema: object) -> Iterator[str]:
-    """Yield all CEL rules of a schema."""
+    """Yield all CEL rules in a schema."""
     if isinstance(schema, dict):
         yield from (rule["rule"] for rule in schema.get("x-kubernetes-validations", []))
         for part in schema.values():

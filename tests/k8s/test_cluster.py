@@ -1,8 +1,8 @@
-"""Tests on a real cluster with the operator: apply twice, upgrade, drain a zone, remove, two teams.
+"""Tests on a real cluster: repeated applies, upgrades, drained zones, removal and two teams.
 
-The tests run if KUBECONFIG is set. They install `prod` in their own namespaces. Its pods must become ready, so nodes
-need the image, unless their kubelets only pretend to run pods. A zone is temporarily cordoned and drained of endpoint
-pods, unless it runs an endpoint from another namespace.
+The tests run only if KUBECONFIG is set, and they require the operator. They install `prod` in their own namespaces. Its
+pods must become ready, so the nodes need the image, unless their kubelets only pretend to run pods. One test
+temporarily cordons a zone and drains it of endpoint pods, unless the zone also runs an endpoint from another namespace.
 """
 
 import os
@@ -31,7 +31,7 @@ def patch(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def pods_of(installation: Installation) -> dict[str, int]:
-    """Return the number of the endpoint's pods by Ray cluster name."""
+    """Return the number of the endpoint's pods in each Ray cluster, by cluster name."""
     numbers: dict[str, int] = {}
     for pod in installation.found("pods", f"{cluster.SERVING},ray.io/cluster"):
         name = pod["metadata"]["labels"]["ray.io/cluster"]
@@ -62,7 +62,7 @@ def operator() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def prod(operator: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    """An endpoint with a worker in each zone, and at least two workers."""
+    """An endpoint with one worker per zone, but at least two and at most six workers."""
     number = min(6, max(2, len(cluster.zones())))
     more = patch({"replicas": number, "minReplicas": number})
     with cluster.installed(tmp_path_factory.mktemp("prod"), "prod", [more]) as installation:
@@ -113,7 +113,7 @@ def test_workers_of_a_drained_zone_start_in_the_others(prod: Installation) -> No
     lost = min(zones, key=lambda zone: (bool(heads & {*zones[zone]}), zone))
     if busy := cluster.others(zones[lost], prod.namespace):
         pytest.skip(f"the zone {lost} also runs other endpoints: {', '.join(busy[:3])}")
-    gone = zones[lost][0]  # a pod without a node is not running either
+    gone = zones[lost][0]  # for pods without a node, which are not running either
     with cluster.drained(zones[lost]):
         prod.wait(
             f"{number} workers run outside the zone {lost}",

@@ -1,4 +1,4 @@
-"""The manifests' commands with their settings, ports and probes run on a real Ray cluster."""
+"""The manifests' commands, settings, ports and probes work on a real Ray cluster."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 
 def apart(module: str, *arguments: Path, **environment: str) -> str:
-    """Run a module in separate network and process namespaces; return its output."""
+    """Run a module in separate network and process namespaces, and return its output."""
     for program in ("ip", "redis-server"):
         assert shutil.which(program), f"{program} is not installed; these tests need it: apt-get install {PACKAGES}"
     spaces = ["unshare", "--map-root-user", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]

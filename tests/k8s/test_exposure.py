@@ -1,4 +1,4 @@
-"""The check finds external routes and cluster-wide permissions added to an overlay."""
+"""The check finds external routes and cluster-wide permissions that are added to an overlay."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The image, the Kubernetes instructions, and Ray Serve's configuration."""
+"""The image, the Kubernetes instructions and Ray Serve's configuration are consistent."""
 
 import json
 import re

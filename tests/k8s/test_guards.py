@@ -1,4 +1,4 @@
-"""Required parts of the overlays; `k8s.check` detects incorrect parts but not missing ones."""
+"""The overlays have all required parts; `k8s.check` detects only incorrect parts."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The overlay `dev` fits on a laptop, with a search running next to the endpoint."""
+"""The `dev` overlay fits on a laptop, even with a search running alongside the endpoint."""
 
 from decimal import Decimal
 
@@ -9,11 +9,11 @@ from tests.helpers.k8s.rendered import rendered
 
 CPUS, GIGABYTES = 8, 20
 SYSTEM = {"cpu": Decimal("1.1"), "memory": Decimal(10**9)}
-"""Resource requests of kind's own pods and the operator."""
+"""Resource requests of kind's own pods and of the operator."""
 
 
 def count(pod: Pod) -> int:
-    """Return how many copies of a pod may run at once; pods of jobs end before the endpoint starts."""
+    """Return how many copies of a pod may run at once: 0 for jobs, because they end before the endpoint starts."""
     if pod.owner["kind"] == "Job":
         return 0
     if pod.role == WORKER:

@@ -1,4 +1,4 @@
-"""MLflow's migration and server as in the overlays, with users and the backup from docs/kubernetes/backup.md."""
+"""MLflow runs as in the overlays, with users and the documented backup."""
 
 import contextlib
 import os
@@ -92,7 +92,7 @@ def test_mlflow_on_one_volume_authenticates_users(tmp_path: Path) -> None:
 
 
 def test_passwords_of_mlflow_are_changed(tmp_path: Path) -> None:
-    """Uses the commands in docs/kubernetes/secrets.md, which change passwords via the server and in the database."""
+    """Run the commands in docs/kubernetes/secrets.md, which change passwords via the server and in the database."""
     [path] = re.findall(r"localhost:5000(/api\S+users/update-password)", page("secrets").read_text())
     with mlflow("dev", tmp_path, {}) as uri:
         make_users(uri)
@@ -110,7 +110,7 @@ def test_passwords_of_mlflow_are_changed(tmp_path: Path) -> None:
 
 
 def in_container(folder: Path, uri: str, path: Path, part: str, old: str = "", new: str = "", **settings: str) -> None:
-    """Run the page's command for MLflow's container that contains `part`, after replacing `old` with `new`."""
+    """Run one of the page's commands for MLflow's container, selected by `part`, with `new` in place of `old`."""
     prefix = "kubectl -n raygenre exec deployment/mlflow -- "
     [command] = [one.removeprefix(prefix) for one in steps(path, prefix) if part in one]
     environment = {
@@ -139,7 +139,7 @@ def test_mlflow_in_postgres_is_backed_up_and_restored(tmp_path: Path) -> None:
             """Return all rows without the schema, because a dump of the schema differs after a restore."""
             command = [str(postgres.program("pg_dump")), "--data-only", "mlflow"]
             dumped = subprocess.check_output(command, env=environment, text=True)
-            return sorted(line for line in dumped.splitlines() if "restrict " not in line)  # with a random key
+            return sorted(line for line in dumped.splitlines() if "restrict " not in line)  # contains a random key
 
         def run(command: str) -> None:
             words = [word.replace("$PGDATABASE", variables["PGDATABASE"]) for word in shlex.split(command)]

@@ -1,4 +1,4 @@
-"""Custom overlays: in another namespace, and with components in the wrong place."""
+"""Custom overlays may use another namespace; components in the wrong place are reported."""
 
 import re
 import shutil

@@ -1,4 +1,4 @@
-"""Violations of pod security `restricted` are found in pods and in each kind of container."""
+"""Violations of the `restricted` profile are found in pods and in each kind of container."""
 
 import copy
 from typing import Any
@@ -58,7 +58,7 @@ OF_THEIR_FIELDS: list[tuple[dict[str, Any], str]] = [
 
 
 def ours(resources: list[Resource], role: str) -> Pod:
-    """Return one of the endpoint's pods, which tests may change in place."""
+    """Return the endpoint's pod with this role; tests may change it in place."""
     [found] = [pod for pod in pods(resources) if name(pod.owner) == "RayService endpoint" and pod.role == role]
     return found
 

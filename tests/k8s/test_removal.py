@@ -36,13 +36,13 @@ class Installation(ApiServer):
     """An installation whose Ray cluster ends after its RayService, but never while the namespace is being deleted."""
 
     def watch(self, path: str) -> list[dict[str, Any]]:
-        """Remove the cluster once a command waits for it."""
+        """Remove the cluster once a command waits for its deletion."""
         gone = None if f"{RAY}/rayservices/endpoint" in self.objects else self.objects.pop(CLUSTER, None)
         return [{"type": "DELETED", "object": gone}] if gone else []
 
     def delete(self, path: str) -> int:
         if path == CORE and CLUSTER in self.objects:
-            return 409  # a real server would accept this, and the namespace would stay forever
+            return 409  # a real server would accept this, but the namespace would never disappear
         return super().delete(path)
 
 

@@ -111,8 +111,8 @@ def test_an_unreadable_storage_is_an_error(monkeypatch: pytest.MonkeyPatch, caps
 def said(folder: Path, answer: str, *arguments: str, **environment: str) -> list[str]:
     """Return the command that the script runs.
 
-    `python` is replaced by a script that prints the given answer in place of `k8s.study_exists`, and otherwise prints
-    its arguments.
+    `python` is replaced with a script that runs `answer` in place of `k8s.study_exists`, and otherwise prints its
+    arguments.
     """
     told = folder / "python"
     told.write_text(f'#!/bin/sh\n[ "$*" = "-m k8s.study_exists first" ] && {answer}\nprintf "%s\\n" "$@"\n')

@@ -1,4 +1,4 @@
-"""Messages name the file that sets the field."""
+"""Messages about a field name the file that sets it."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The sums of an overlay's requests, and the tables of these sums in the documentation."""
+"""An overlay's resource requests are added up correctly and as the documentation shows them."""
 
 import copy
 from decimal import Decimal
@@ -36,7 +36,7 @@ def test_the_documentation_has_the_table(overlay: str) -> None:
 
 
 def test_prod_needs_what_its_manifests_add_up_to() -> None:
-    """CPUs, added by hand: MLflow 2 × 0.5, Redis 0.1, head with autoscaler 1.2, workers 2 each, searches 18.4 each."""
+    """Expected CPUs: MLflow 2 × 0.5, Redis 0.1, head with autoscaler 1.2, each worker 2, and each search 18.4."""
     found = {state: one["requests.cpu"] for state, one in sums.states(rendered("prod")).items()}
     base, quiet, full, search = Decimal("1.1"), Decimal("5.2"), Decimal("13.2"), Decimal("18.4")
     surge = Decimal("0.5")

@@ -196,12 +196,12 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def model(saved: Path, tmp_path: Path) -> Path:
-    """A folder with a classifier that a test may change."""
+    """A copy of the saved classifier's folder, which a test may change."""
     return Path(shutil.copytree(saved, tmp_path / "model"))
 
 
 def edit(folder: Path, *, as_format_3: bool = False, **changes: object) -> None:
-    """Change entries of classifier.json; in format 3, from earlier releases, the checksum covers the weights."""
+    """Change entries of classifier.json; in format 3, from earlier releases, the checksum covers only the weights."""
     about = json.loads((folder / ABOUT).read_text())
     if as_format_3:
         about |= {"format": 3, "sha256": about.pop("weights_sha256")}
@@ -236,7 +236,7 @@ def test_format_3_loads_and_predicts_as_before(tracks: Dataset, model: Path) -> 
     loaded = Classifier.load(model)
     loaded.verify()
     assert np.allclose(loaded.probabilities(tracks.levels[:5]), original.probabilities(tracks.levels[:5]), atol=1e-6)
-    assert loaded.sha256 == sha256_of(model / WEIGHTS)  # as registered by earlier releases
+    assert loaded.sha256 == sha256_of(model / WEIGHTS)  # the checksum that earlier releases registered
 
 
 @pytest.mark.parametrize("as_format_3", [True, False])
@@ -262,7 +262,7 @@ def test_genres_that_are_not_distinct_names_are_refused(
 
 
 def test_reversed_genres_of_a_format_3_search_are_refused(tmp_path: Path) -> None:
-    """A search records its training tracks in genre order."""
+    """A search records the numbers of training tracks in genre order, which reveals the reversal."""
     counts = dict.fromkeys(GENRES, 10)
     replace(classifier(), origin={"train_counts": counts}).save(tmp_path / "model")
     edit(tmp_path / "model", as_format_3=True)

@@ -20,7 +20,7 @@ from raygenre.training.member import Member, fitted
 from tests.helpers.networks import CPU
 
 HEAD = HeadConfig(genres=3, features=20, dense=8)
-TRACKS = 33  # 17 are for training, which leaves a batch of one track
+TRACKS = 33  # 17 of them for training: two batches of 8 and one remaining track
 LABELS = np.arange(TRACKS, dtype=np.int64) % 3
 WAYS: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -34,7 +34,7 @@ def features() -> NDArray[np.float32]:
     values = random.standard_normal((TRACKS, 20))
     values[:, :3] += 3 * np.eye(3)[LABELS]
     scaled: NDArray[np.float32] = (values * np.logspace(-1, 3, 20) + 50).astype(np.float32)
-    scaled.flags.writeable = False  # as in Ray's object store
+    scaled.flags.writeable = False  # like arrays in Ray's object store
     return scaled
 
 
@@ -55,7 +55,7 @@ def untimed(rows: list[EpochMetrics]) -> list[EpochMetrics]:
 def test_a_head_learns_features_of_any_scale() -> None:
     rows = curve(member(learning_rate=1e-2), epochs=30)
     assert rows[-1].train_loss < 0.5 * rows[0].train_loss
-    assert rows[-1].validation_loss < 1 < rows[0].validation_loss < 4  # guessing would give 1.1
+    assert rows[-1].validation_loss < 1 < rows[0].validation_loss < 4  # the loss of guessing is 1.1
 
 
 def test_statistics_fit_the_features_from_the_first_step() -> None:
@@ -73,7 +73,7 @@ def test_statistics_fit_the_features_from_the_first_step() -> None:
     [(16, [8, 8]), (17, [8, 9]), (18, [8, 8, 2]), (9, [9]), (2, [2])],
 )
 def test_no_batch_has_a_single_track(tracks: int, sizes: list[int]) -> None:
-    """A single track has zero variance, and with the statistics of earlier batches, the first epochs would diverge."""
+    """The variance of a single track is zero, and the statistics of earlier batches would make early epochs diverge."""
     config = TrainingConfig(batch_size=8)
     trained = Member(HEAD, config, seed=0, train=np.arange(tracks), validation=np.arange(0), device=CPU)
     batches = trained.batches(trained.train)
@@ -94,7 +94,7 @@ def test_a_resumed_head_has_the_same_values_bit_for_bit(way: str, tmp_path: Path
     assert curve(*members()) == expected, "the same seeds produced a different curve"
     assert curve(member(3, **WAYS[way])) != [row for row in expected if row.member == 0]
     interrupted = members()
-    history = list(itertools.islice(fit(features(), LABELS, interrupted, epochs=4), 4))  # two epochs each
+    history = list(itertools.islice(fit(features(), LABELS, interrupted, epochs=4), 4))  # two for each member
     for trained in interrupted:
         trained.best_logits = trained.validation_logits
     path = checkpoint.save(tmp_path, interrupted, untimed(history))

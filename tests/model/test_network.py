@@ -36,7 +36,7 @@ def test_other_dimensions_give_finite_logits(config: ModelConfig) -> None:
 
 
 def test_frequency_bins_distinguish_the_pitch_of_a_tone() -> None:
-    """With a global average, logits hardly depend on a steady tone's band; with four bins, they clearly do."""
+    """With a global average, the logits hardly depend on the band of a steady tone; with four bins, they clearly do."""
     low, high = (torch.zeros(1, N_MELS, COLUMNS, dtype=torch.uint8) for _ in range(2))
     low[:, 20:24], high[:, 100:104] = 255, 255
 

@@ -1,4 +1,4 @@
-"""A classifier on pretrained features is self-contained, and does not load if its files were replaced."""
+"""Classifiers on pretrained features need no other files, and refuse to load replaced ones."""
 
 import json
 import shutil
@@ -38,7 +38,7 @@ def saved(original: Classifier, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 @pytest.fixture
 def model(saved: Path, tmp_path: Path) -> Path:
-    """A folder with a classifier that a test may change."""
+    """A copy of the saved classifier's folder, which a test may change."""
     return Path(shutil.copytree(saved, tmp_path / "model"))
 
 
@@ -48,7 +48,7 @@ def sound() -> bytes:
 
 
 def test_a_loaded_classifier_needs_nothing_else(original: Classifier, saved: Path, sound: bytes) -> None:
-    """In tests, nothing is installed in the user's cache."""
+    """The user's cache is empty, so everything must come from the classifier's folder."""
     assert not store.is_installed()
     assert sorted(path.name for path in saved.iterdir()) == [ABOUT, EXAMPLES, FOLDER, WEIGHTS]
     loaded = Classifier.load(saved)
@@ -78,7 +78,7 @@ def test_a_missing_extractor_is_named_with_the_remedy(model: Path, missing: str)
         shutil.rmtree(model / FOLDER)
     with pytest.raises(ClassifierError, match=r"extractor is missing or damaged; restore the classifier's folder") as e:
         Classifier.load(model)
-    assert "pretrained install" not in str(e.value)  # otherwise, it would install the network elsewhere
+    assert "pretrained install" not in str(e.value)  # that command would install the network in a different folder
 
 
 def test_another_extractor_is_refused(model: Path, tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_another_recipe_is_refused(model: Path, recipe: str) -> None:
 
 
 def test_the_self_check_covers_the_extractor(original: Classifier, saved: Path, tmp_path: Path) -> None:
-    """A library may compute different features even though all files are intact."""
+    """A library may compute different features even if all files are intact."""
     loaded = Classifier.load(saved)
     replace(loaded, input=small_features(tmp_path / "same")).verify()
     with pytest.raises(ClassifierError, match="probabilities of the stored examples differ"):

@@ -24,7 +24,7 @@ def bursts(*tones: tuple[float, float]) -> NDArray[np.uint8]:
 
 
 def handmade(bins: int, weights: list[list[float]], *, crop: int = 333) -> GenreCNN:
-    """Return a network that passes levels through and weights the bins' means with `weights` (genre, bin)."""
+    """Return a network that passes levels through and multiplies the bins' means by `weights` (genre, bin)."""
     model = GenreCNN(
         ModelConfig(
             genres=len(weights),
@@ -49,7 +49,7 @@ def handmade(bins: int, weights: list[list[float]], *, crop: int = 333) -> Genre
 
 
 def share_within(saliency_map: NDArray[np.float32], start: float) -> float:
-    """Return the share of the saliency within 0.6 s of a tone."""
+    """Return the share of the saliency within 0.6 s of the time `start`."""
     near = np.abs(np.arange(333) / COLUMNS_PER_SECOND - start) < 0.6
     return float(saliency_map[:, near].sum() / saliency_map.sum())
 

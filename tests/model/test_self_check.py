@@ -11,7 +11,7 @@ from raygenre.model.self_check import TOLERANCE, SelfCheck, SelfCheckError
 
 
 def two_genres(levels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return probabilities of two genres that depend on the mean level."""
+    """Return the probabilities of two genres, which depend on the mean level."""
     first = levels.mean(axis=(1, 2)) / 255
     return np.stack([first, 1 - first], axis=1).astype(np.float32)
 

@@ -13,7 +13,7 @@ from raygenre.spectrogram import write_png
 from tests.helpers.musicnn import random_variables
 from tests.helpers.sounds import encode, noise, tone
 
-SHORTEST = PATCH - 256  # samples of a song with one patch
+SHORTEST = PATCH - 256  # number of samples in the shortest song with one patch
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def test_a_window_is_the_mean_of_ten_patches(extractor: Extractor, count: int, w
 
 def test_silent_patches_and_windows_are_left_out(extractor: Extractor) -> None:
     samples = song(30)
-    samples[2 * PATCH - 1_000 : 21 * PATCH + 1_000] = 0  # patches 2 to 20; the first and last of them include an edge
+    samples[2 * PATCH - 1_000 : 21 * PATCH + 1_000] = 0  # patches 2 to 20, with a margin at both ends
     features = extractor.from_blocks([samples])
     assert features.numbers == (0, 2)
     assert features.times[1] == (20 * PATCH_SECONDS, 30 * PATCH_SECONDS)

@@ -1,4 +1,4 @@
-"""Log-mel patches equal librosa's for any block sizes."""
+"""Log-mel patches equal librosa's for any block size."""
 
 from collections.abc import Iterator
 
@@ -14,7 +14,7 @@ from tests.helpers.sounds import noise, tone
 
 @pytest.fixture(scope="module")
 def samples() -> NDArray[np.float32]:
-    """Return a 7 s tone in noise, so that bands differ."""
+    """Return 7 s of a tone in noise, so that the bands differ."""
     return tone(440, seconds=7, rate=SAMPLE_RATE) + noise(seconds=7, seed=0, rate=SAMPLE_RATE)
 
 

@@ -25,7 +25,7 @@ def test_features_and_logits_equal_a_naive_evaluation(patches: torch.Tensor) -> 
 
 def test_bfloat16_changes_probabilities_little(patches: torch.Tensor) -> None:
     variables = random_variables(seed=1)
-    output = network_from(variables)(patches[:6], bfloat16=True)  # more patches than pass through the front end at once
+    output = network_from(variables)(patches[:6], bfloat16=True)  # more patches than the front end processes at once
     _, logits = naive(variables, patches[:6])
     assert output.features.dtype == output.logits.dtype == torch.float32
     torch.testing.assert_close(output.logits.sigmoid(), logits.sigmoid(), rtol=0, atol=0.05)

@@ -1,4 +1,4 @@
-"""TensorFlow's checkpoints are read completely, and damaged ones are refused."""
+"""TensorFlow checkpoints are read completely, and damaged ones are refused."""
 
 import re
 

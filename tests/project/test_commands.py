@@ -1,4 +1,4 @@
-"""A test runs each command in the documents, or this file states why none does.
+"""A test runs each command in the documents, or this file explains why none does.
 
 The quick start, `raygenre` commands and requests to the endpoint run as written; for other commands, tests run the same
 programs.
@@ -24,7 +24,7 @@ from tests.helpers.project import ROOT, SCRIPT
 TUNE = "experiments/tune.py"
 
 RUN = {
-    # The first words of a command, the file or folder of the test that runs it, and a piece of text from that test.
+    # Maps the first words of a command to the file or folder of the test that runs it, and to some of that test's text.
     "curl --data-binary @song.mp3": ("tests/serve/test_document_commands.py", "GUIDES"),
     "curl --data-binary @- -H 'Content-Type": ("tests/serve/test_document_commands.py", "GUIDES"),
     "curl -F file=@one.mp3": ("tests/serve/test_document_commands.py", "GUIDES"),
@@ -74,7 +74,7 @@ RUN = {
 }
 
 NOT_RUN = {
-    # The first words of a command, and the reason why no test runs it.
+    # Maps the first words of a command to the reason why no test runs it.
     "docker": "needs a container engine; tests/k8s/test_files.py checks its arguments",
     "done": "the end of a loop",
     "python experiments/baseline.py": "takes hours; tests/workflows/test_results.py tests what it calls",

@@ -12,7 +12,7 @@ from tests.helpers.markdown import DOCUMENTS, blocks, commands, inline_code, lab
 from tests.helpers.project import ROOT
 
 LONGEST = {"README.md": 150, "k8s/README.md": 200}
-"""Maximum numbers of lines in the documents that new readers read first."""
+"""Maximum number of lines in each document that new readers read first."""
 
 LANGUAGES = {"sh", "python", "yaml", "text"}
 HISTORY = "CHANGELOG.md"
@@ -75,13 +75,13 @@ def test_tests_that_documents_select_by_name_exist() -> None:
 def test_classes_that_the_architecture_names_exist() -> None:
     source = "\n".join(path.read_text() for path in [*ROOT.glob("raygenre/**/*.py"), *ROOT.glob("serve/**/*.py")])
     named = {name for name in inline_code(ROOT / "ARCHITECTURE.md") if re.fullmatch(r"([A-Z][a-z]+){2,}", name)}
-    stock = {"OptunaSearch", "ProcessPoolExecutor"}  # classes of libraries
+    stock = {"OptunaSearch", "ProcessPoolExecutor"}  # classes from libraries
     assert {name for name in named if f"class {name}" not in source} <= stock
 
 
 def test_messages_in_the_tracking_guide_exist() -> None:
     source = " ".join(path.read_text() for path in ROOT.glob("raygenre/**/*.py"))
-    source = re.sub(r'"\s+f?"', "", source)  # join texts that span several lines
+    source = re.sub(r'"\s+f?"', "", source)  # join string literals that span several lines
     rows = re.findall(r"^\| `([^`]+)` \|", (ROOT / "docs" / "tracking.md").read_text(), re.MULTILINE)
     assert rows
     for message in rows:

@@ -17,8 +17,8 @@ from tests.helpers import fuzzing
 
 SEED = 2026
 FEW, MANY = 150, 3000  # 10 and 200 of each format
-MAX_GROWTH = 32  # MiB of resident memory between the first and last files
-MAX_PEAK = 400  # MiB while reading a file; half an hour of samples alone takes 152
+MAX_GROWTH = 32  # MiB by which resident memory may grow from the first to the last file
+MAX_PEAK = 400  # MiB while reading a file; the samples of half an hour alone take up 152
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Installation: package indexes, the output shown, and the packages of the extra `k8s`."""
+"""Installation: package indexes, printed lines, and the packages of the extra `k8s`."""
 
 import ast
 import subprocess
@@ -42,7 +42,7 @@ def test_uv_uses_the_package_indexes_of_pip(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("PIP_FIND_LINKS", "/wheels /more")
     environment = install.uv_environment()
     assert environment["UV_DEFAULT_INDEX"] == "file:///global"
-    assert environment["UV_INDEX"] == "file:///global file:///a file:///b"  # the main one first
+    assert environment["UV_INDEX"] == "file:///global file:///a file:///b"  # the main index comes first
     assert environment["UV_FIND_LINKS"] == "/wheels,/more"
 
     monkeypatch.setenv("PIP_INDEX_URL", "file:///environment")
@@ -95,7 +95,7 @@ def test_searches_and_the_check_need_no_other_packages() -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "kind: RayJob" in done.stdout
-    for path in {*ROOT.glob("k8s/**/*.py")} - {ROOT / "k8s" / "study_exists.py"}:  # this module runs in the image
+    for path in {*ROOT.glob("k8s/**/*.py")} - {ROOT / "k8s" / "study_exists.py"}:  # study_exists runs in the image
         functions = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)]
         late = [
             node

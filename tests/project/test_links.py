@@ -22,7 +22,7 @@ def test_relative_links_exist(path: Path) -> None:
 
 
 def test_readmes_link_all_documents() -> None:
-    """README.md links to all of them except the Kubernetes pages, to which k8s/README.md links."""
+    """README.md links to all documents except the Kubernetes pages, to which k8s/README.md links."""
     linked = set()
     for readme in (ROOT / "README.md", ROOT / "k8s" / "README.md"):
         linked |= {(readme.parent / target.partition("#")[0]).resolve() for target in links(readme)}

@@ -28,7 +28,7 @@ from tests.helpers.sounds import encode
 COMMANDS = sorted({command for path in DOCUMENTS for command in commands(path) if command.startswith("raygenre ")})
 
 NOT_RUN = {
-    # The first words of a command, and the reason why it is not run here.
+    # Maps the first words of a command to the reason why it is not run here.
     "raygenre dashboard": "runs until Ctrl-C; tests/cli/test_dashboard.py runs it",
     "raygenre download": "needs a network",
     "raygenre evaluate --data PATH --map": "needs folders of these names; tests/cli/test_evaluate.py maps others",
@@ -50,7 +50,7 @@ NOT_RUN = {
 }
 
 OUTPUT = {
-    # The first words of a command, and text that it prints or a file that it writes.
+    # Maps the first words of a command to text that it prints or a file that it writes.
     "raygenre compare": "c.html",
     "raygenre doctor": "passes its self-check",
     "raygenre evaluate": "accuracy",

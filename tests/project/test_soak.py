@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks.soak import MAX_GROWTH, growth, total
 
-MINUTE = 12  # measurements
+MINUTE = 12  # measurements in a minute
 
 
 def rising(*, by: float, minutes: int = 6) -> list[float]:

@@ -1,6 +1,6 @@
 """The number of HTTP requests needed to log a search to MLflow, which is the same on every machine.
 
-`benchmarks/tracking.py` compares the time with Ray's own callback.
+`benchmarks/tracking.py` compares how long the tracker and Ray's own callback take.
 """
 
 from pathlib import Path

@@ -5,7 +5,7 @@ from pathlib import Path
 from scripts import tree
 
 LONGEST_SUMMARY = 90
-"""Maximum length in characters, so that no line of the tree exceeds 120."""
+"""Maximum length of a summary, in characters, so that no line of the tree exceeds 120 characters."""
 
 
 def test_tree_in_architecture_is_current() -> None:

@@ -1,4 +1,4 @@
-"""Checking the champion detects damage, here in copies of a registry, and changes nothing."""
+"""The champion's check detects damage in copies of a registry and changes nothing."""
 
 import json
 import re
@@ -40,7 +40,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Storage:
 
 @pytest.fixture
 def storage(original: Storage, tmp_path: Path) -> Storage:
-    """A copy that a test may damage. Its database still contains the original's addresses."""
+    """A copy of the storage that a test may damage; its database still contains the original's addresses."""
     return resolve(shutil.copytree(original.root, tmp_path / "copy"))
 
 

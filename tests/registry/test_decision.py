@@ -60,7 +60,7 @@ def test_a_candidate_has_to_be_significantly_better(comparison: PairedTest, prom
 def test_the_rule_promotes_ten_points_often_and_chance_rarely(
     better: float, worse: float, least: float, most: float
 ) -> None:
-    """Each case simulates 2000 tests on 199 tracks, a quarter of them discordant.
+    """Each case simulates 2000 tests on 199 tracks; on about a quarter of these, only one of the models is right.
 
     The models are equally good in the first case, and their accuracies differ by 10 points in the second.
     """

@@ -102,6 +102,6 @@ def test_a_locked_database_is_left_to_mlflows_client(storage: Storage, monkeypat
 def test_only_folders_in_the_storage_are_read_directly(storage: Storage, tmp_path: Path) -> None:
     first, *_ = embedded.read_versions(storage, "raygenre") or []
     assert embedded.artifact_folder(storage, first) == storage.root / "artifacts" / "raygenre 0"
-    assert embedded.artifact_folder(resolve(tmp_path), first) is None  # a storage that was copied
+    assert embedded.artifact_folder(resolve(tmp_path), first) is None  # as in a copy of the storage
     for source in ("", "s3://bucket/model", "file://host/model", (storage.root / "gone").as_uri(), str(tmp_path)):
         assert embedded.artifact_folder(storage, replace(first, source=source)) is None

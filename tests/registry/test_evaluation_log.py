@@ -93,7 +93,7 @@ def test_a_model_from_a_folder_is_logged_to_a_new_run(finished: FinishedSearch) 
 
 
 def test_a_card_of_many_genres_fits_into_a_description(finished: FinishedSearch) -> None:
-    """MLflow allows 5000 characters on PostgreSQL, and any length on SQLite."""
+    """MLflow limits descriptions to 5000 characters on PostgreSQL, but not on SQLite."""
     fetched = versions.fetch(finished.server)
     client = finished.server.client
     name, version = fetched.name.split("/")

@@ -46,7 +46,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Storage:
 
 @pytest.fixture(params=["moved", "copied"])
 def storage(request: pytest.FixtureRequest, original: Storage, tmp_path: Path) -> Storage:
-    """The original, copied to a new folder; with `moved`, the source folder no longer exists."""
+    """A copy of the original in a new folder; with `moved`, the folder that its database names no longer exists."""
     first = tmp_path / "first"
     if request.param == "moved":
         shutil.copytree(original.root, first)
@@ -56,7 +56,7 @@ def storage(request: pytest.FixtureRequest, original: Storage, tmp_path: Path) -
 
 
 def addresses(storage: Storage) -> list[str]:
-    """Return all values that name a folder."""
+    """Return all addresses and paths in the database."""
     assert storage.database
     with closing(sqlite3.connect(storage.database)) as database:
         rows = [row for table, column in TABLES for row in database.execute(f"SELECT {column} FROM {table}")]
@@ -75,7 +75,7 @@ def files(folder: Path) -> dict[Path, bytes]:
 def test_artifacts_are_read_and_written_where_it_is(
     storage: Storage, original: Storage, caplog: pytest.LogCaptureFixture
 ) -> None:
-    _artifact_repos_cache.clear()  # by run id, which both storages share; a new process starts with an empty cache
+    _artifact_repos_cache.clear()  # keyed by run ID, which both storages share; a new process has an empty cache
     before = files(original.root)
     [stored] = (storage.root / "artifacts").rglob("note.txt")
     stored.write_text("its own")
@@ -110,7 +110,7 @@ def test_every_address_is_rewritten(original: Storage, tmp_path: Path) -> None:
 
 
 def test_schema_has_no_other_addresses(original: Storage) -> None:
-    """A new version of MLflow may add columns, which must then be added to the list."""
+    """A new version of MLflow may add columns with addresses, which must then be added to the list."""
     assert original.database
 
     def is_address(value: object) -> bool:
@@ -154,7 +154,7 @@ def test_symlink_to_a_storage_is_not_a_move(original: Storage, tmp_path: Path) -
 def test_models_are_read_if_the_database_is_read_only(
     original: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Another writer has the same effect as a read-only disk, and this approach also works for root."""
+    """A writer's lock has the same effect as a read-only disk, and it also prevents root from writing."""
     monkeypatch.setattr(moved_storage, "_TIMEOUT", 0.1)
     old = tmp_path / "old"
     shutil.copytree(original.root, old)

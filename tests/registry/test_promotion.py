@@ -166,7 +166,7 @@ def test_an_outage_before_the_decision_is_recorded_stops_it(ring: Ring, monkeypa
 
 
 def test_too_few_tracks_do_not_promote(ring: Ring) -> None:
-    """All except 40 of the candidate's test tracks are training tracks of the champion."""
+    """The champion was trained on all but 40 of the candidate's test tracks."""
     champion.promote(ring.server, DRONE)
     dataset = ring.dataset
     fetched = versions.fetch(ring.server, f"models:/{MODEL}/{BELLS}")

@@ -116,7 +116,7 @@ def test_a_space_for_the_head_has_only_its_values(songs: Dataset, tmp_path: Path
     path.write_text("width: 8\n")
     for base in (None, asdict(config)):
         given: dict[str, Any] = {"space": path} | ({} if base else {"model": "pretrained"})
-        with pytest.raises(SpaceError, match="width has no effect on pretrained features; their hyperparameters are"):
+        with pytest.raises(SpaceError, match="width has no effect on a network on pretrained features; use only"):
             searched(songs, base, **given)
     path.write_text("network: head\n")
     with pytest.raises(SpaceError, match="--model sets the network; remove the line"):
@@ -129,7 +129,7 @@ def test_batches_of_one_track_are_refused(songs: Dataset, tmp_path: Path, text: 
     path = tmp_path / "space.yaml"
     path.write_text(text)
     given: dict[str, Any] = {"space": path} if text else {"batch_size": 1}
-    with pytest.raises(SpaceError, match="batch_size must be at least 2 on pretrained features"):
+    with pytest.raises(SpaceError, match="batch_size must be at least 2 for pretrained features"):
         searched(songs, model="pretrained", **given)
 
 

@@ -35,7 +35,7 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Storage:
 
 @pytest.fixture(scope="package")
 def ray_serve(ray_cluster: None) -> Iterator[None]:
-    """Ray Serve, which the first application starts."""
+    """Shut down Ray Serve after the tests; the first application starts it."""
     yield
     serve.shutdown()
 

@@ -1,4 +1,4 @@
-"""The command, the pyfunc model and the endpoint return the same numbers for a checkpoint."""
+"""The command, the pyfunc model and the endpoint return equal numbers for each checkpoint."""
 
 import json
 from pathlib import Path

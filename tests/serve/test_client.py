@@ -99,7 +99,7 @@ Compare = Callable[[list[object]], tuple[Result, Result]]
 
 @pytest.fixture
 def compare(url: str, storage: Storage, album: Path) -> Compare:
-    """Run `predict` both against the endpoint and locally, with the same model."""
+    """Return a function that runs `predict` both against the endpoint and locally, with the same model."""
 
     def run(options: list[object]) -> tuple[Result, Result]:
         here = ["--storage", storage.root, "--no-cache", "--jobs", 1]

@@ -1,4 +1,4 @@
-"""Two people's studies on three nodes with tokens, PostgreSQL and an S3 store, while components are killed."""
+"""Two users' studies on three nodes with tokens, PostgreSQL and S3; components are killed."""
 
 import json
 import os

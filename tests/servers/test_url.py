@@ -1,4 +1,4 @@
-"""Searches whose study is in an S3 store and PostgreSQL, so no machine has data that must be kept."""
+"""Searches with studies in S3 and PostgreSQL, so no machine stores data that must be kept."""
 
 import shutil
 import threading

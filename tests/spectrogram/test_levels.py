@@ -109,7 +109,7 @@ def test_image_equals_that_of_librosa_and_matplotlib(name: str) -> None:
     assert differing(our_image(samples), reference_image(samples)) <= MAX_DIFFERING
 
 
-# Include GTZAN's shortest and longest clips, exactly 30.0 s, 31 s, and a clip with fewer frames than columns.
+# These include GTZAN's shortest and longest clips, exactly 30.0 s and 31 s, and a clip with fewer frames than columns.
 LENGTHS = (660_000, 661_500, 665_280, 669_240, 674_730, 675_808, 683_550, 66_150)  # samples
 
 

@@ -1,4 +1,4 @@
-"""A driver's thread reports the search's needs; the search obeys requests within seconds."""
+"""A driver's thread reports the search's needs and applies requests within seconds."""
 
 import threading
 from collections.abc import Iterator

@@ -154,6 +154,6 @@ def test_an_unusable_database_is_named_without_its_password(tmp_path: Path) -> N
 
 
 def later(store: StudyStore, name: str, seconds: float) -> None:
-    """Make a study's last report older."""
+    """Backdate a study's last report by the given number of seconds."""
     with store._database.transaction() as connection:
         connection.execute(update(studies).where(studies.c.name == name).values(heartbeat_at=time.time() - seconds))

@@ -7,7 +7,7 @@ from raygenre.system.check_packages import check_packages, check_python, declare
 
 
 def project(root: Path, *dependencies: str, python: str = ">=3.11") -> Path:
-    """Write a checkout with these dependencies."""
+    """Create a checkout with these dependencies."""
     lines = ["[project]", 'name = "raygenre"', f'requires-python = "{python}"', f"dependencies = {list(dependencies)}"]
     (root / "pyproject.toml").write_text("\n".join(lines))
     return root

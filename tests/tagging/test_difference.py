@@ -43,7 +43,7 @@ def test_the_old_bytes_are_restored_from_a_small_difference(old: bytes, new: byt
 
 
 def test_renumbered_pages_give_a_small_difference(tmp_path: Path) -> None:
-    """Pages are renumbered in Ogg files, where each page has a number and a checksum."""
+    """Tagging may renumber the pages of an Ogg file, and each page has a number and a checksum."""
     pages = [AUDIO[start : start + 4000] for start in range(0, len(AUDIO), 4000)]
     old, new = (
         head + b"".join(b"OggS" + GENERATOR.bytes(8) + page for page in pages) for head in (b"short", b"longer" * 9)

@@ -1,4 +1,4 @@
-"""Genres in every format are written, read back by mutagen and FFmpeg, and undone bit for bit."""
+"""In every format, mutagen and FFmpeg read the written genres; undoing restores every bit."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from raygenre.tagging.write import write_genres
 from tests.helpers.tagged import FORMATS, ffmpeg_tags, new_song
 
 GENRES = ("Hip-Hop", "Ünï & 東京")
-JOINED = {".flac", ".ogg", ".opus"}  # FFmpeg shows all Vorbis comment values, but only the first in other formats
+JOINED = {".flac", ".ogg", ".opus"}  # FFmpeg shows all values of Vorbis comments, but only the first in other formats
 UNREAD = {".tta"}  # FFmpeg reads no ID3 tags in TTA files
 
 

@@ -61,7 +61,7 @@ def test_the_version_and_other_frames_stay(path: Path, version: int) -> None:
     assert present_genre(path).genres == ("Rock", "Pop")
     overwrite(path, "Jazz", "東京")
     [record] = read_log(path.with_name("log"))
-    assert sum(len(step) for step in record.steps if isinstance(step, str)) < 200  # without the cover
+    assert sum(len(step) for step in record.steps if isinstance(step, str)) < 200  # the cover is not recorded
     again = ID3(path, translate=False)
     assert again.version == (2, version, 0)
     assert again["TCON"].text == ["Jazz", "東京"]
@@ -108,7 +108,7 @@ def test_id3v1_agrees_with_the_new_genre(path: Path) -> None:
     assert present_genre(path).genres == ("Rock",)
     assert overwrite(path, "Jazz").endswith(id3v1(8))
     assert overwrite(path, "Chamber Rap").endswith(id3v1(255))
-    assert str(ID3(path, load_v1=False)["TIT2"]) == "Old title"  # players ignore ID3v1 next to ID3v2
+    assert str(ID3(path, load_v1=False)["TIT2"]) == "Old title"  # players ignore ID3v1 tags if there are ID3v2 tags
     assert take_back(path) == ["restored"]
     assert path.read_bytes() == old
 

@@ -51,7 +51,7 @@ def test_bytes_before_the_header_are_not_called_damage(tmp_path: Path) -> None:
 def test_formats_without_tags_are_named(tmp_path: Path) -> None:
     path = tmp_path / "song.voc"
     path.write_bytes(encode(tone(440, seconds=1), "voc", "pcm_s16le"))
-    with pytest.raises(TagError, match="raygenre cannot write tags to Creative Voice files; convert it to FLAC or M4A"):
+    with pytest.raises(TagError, match="cannot write tags to Creative Voice files; convert the file to FLAC or M4A"):
         streams.view(path)
 
 

@@ -34,7 +34,7 @@ def write(path: Path, *, log: str = "log", present: tuple[str, ...] = ()) -> Non
 def test_mode_owner_times_and_attributes_are_kept(path: Path) -> None:
     path.chmod(0o640)
     os.utime(path, ns=(1_000_000_007, 2_000_000_009))
-    with suppress(OSError):  # not every file system supports them
+    with suppress(OSError):  # not every file system supports extended attributes
         os.setxattr(path, "user.rating", b"5")
     before = path.stat()
     write(path)

@@ -32,7 +32,7 @@ assert not {"mlflow", "requests"} & {*sys.modules}
 
 
 class Answer(BaseHTTPRequestHandler):
-    """Responds to every request as MLflow responds to a request for the experiment."""
+    """Responds to every request as MLflow does when asked for the experiment."""
 
     def do_GET(self) -> None:
         content = json.dumps({"experiment": {"experiment_id": "7", "name": "raygenre"}}).encode()
@@ -50,7 +50,7 @@ class Server6(ThreadingHTTPServer):
 
 
 class Forbidding(Answer):
-    """A proxy that rejects every request with its own page."""
+    """A proxy that rejects every request with its own error page."""
 
     def do_GET(self) -> None:
         self.send_error(403)
@@ -70,7 +70,7 @@ def proxy(monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture(params=["127.0.0.1", "localhost", "127.8.9.10", "[::1]"])
 def loopback(request: pytest.FixtureRequest) -> Iterator[str]:
-    """URL of a server on a loopback address."""
+    """Yield the URL of a server on a loopback address."""
     host = request.param
     try:
         server = (Server6 if ":" in host else ThreadingHTTPServer)((host.strip("[]"), 0), Answer)

@@ -269,7 +269,7 @@ class FixedStatus:
 
 
 def search_without_a_server(uri: str, folder: Path) -> str:
-    """Log as a search does, check that this is fast and loses nothing; return the reason why MLflow is unreachable."""
+    """Log like a search, check that this is fast and loses nothing, and return why MLflow is unreachable."""
     tracker = Tracker(Server(Storage(folder, uri)), folder / "study", "unreachable")
     started = time.monotonic()
     run = tracker.start("trial", "trial")
@@ -320,12 +320,12 @@ class Front:
     """A proxy for a real server that can be shut down or lose responses.
 
     Attributes:
-        lost: paths of the requests that got no response.
-        late: timers of the requests that reach the server later.
+        lost: paths of the requests that receive no response.
+        late: timers of the requests that reach the server with a delay.
     """
 
     def __init__(self, target: MlflowServer, *, port: int = 0, late: float | None = None) -> None:
-        """Forward requests. With `late`, the first request of each kind gets no response and arrives `late` s later."""
+        """Forward requests; with `late`, the first of each kind gets no response, and arrives after `late` s."""
         self.lost: set[str] = set()
         self.late: list[threading.Timer] = []
         lost, timers = self.lost, self.late

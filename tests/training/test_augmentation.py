@@ -65,7 +65,7 @@ def test_weak_distortion_is_a_crop() -> None:
     crops = distort(ramp(20), 96, 1e-6)
     assert crops.shape == (20, N_MELS, 96)
     steps = crops[:, :, 1:] - crops[:, :, :-1]
-    assert float((steps.mean(dim=2) - 255 / COLUMNS).abs().max()) < 0.02  # columns keep their distance
+    assert float((steps.mean(dim=2) - 255 / COLUMNS).abs().max()) < 0.02  # the distance between columns does not change
     assert float(crops[:, 1, 0].std()) > 20  # crops start at different places
 
 

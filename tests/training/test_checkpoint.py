@@ -56,7 +56,7 @@ def test_resumed_training_gives_the_same_values_bit_for_bit(
     expected = train(tracks, uninterrupted, epochs=4)
 
     interrupted = members(tracks)
-    history = list(itertools.islice(fit(tracks.levels, tracks.labels, interrupted, epochs=4), 4))  # two epochs each
+    history = list(itertools.islice(fit(tracks.levels, tracks.labels, interrupted, epochs=4), 4))  # two for each member
     path = checkpoint.save(tmp_path, interrupted, untimed(history))
     resumed = members(tracks)
     assert checkpoint.restore(path, resumed) == expected[:4]

@@ -63,7 +63,7 @@ def test_training_does_not_change_global_random_state(tracks: Dataset) -> None:
 def test_training_reduces_the_loss(tracks: Dataset) -> None:
     rows = curve(tracks, member(tracks, learning_rate=3e-3), epochs=12)
     assert rows[-1].train_loss < 0.6 * rows[0].train_loss
-    assert max(row.validation_accuracy for row in rows) > 0.8  # guessing gives 1/3
+    assert max(row.validation_accuracy for row in rows) > 0.8  # the accuracy of guessing is 1/3
 
 
 def test_learning_rate_decays_by_the_formula(tracks: Dataset) -> None:
@@ -159,7 +159,7 @@ ALL_MEANS: dict[str, Any] = {
 def test_every_means_changes_training_reproducibly(tracks: Dataset, name: str) -> None:
     changed = ALL_MEANS if name == "all" else {"optimizer": "adamw", name: ALL_MEANS[name]}
     plain: dict[str, Any] = {} if name == "optimizer" else {"optimizer": "adamw"}
-    # The first epoch of a schedule has the same loss before its first step.
+    # Only the last epochs are compared, because a schedule does not affect the loss before its first step.
     rows = curve(tracks, member(tracks, crop=96, **changed))
     assert rows == curve(tracks, member(tracks, crop=96, **changed))
     assert rows[-1] != curve(tracks, member(tracks, crop=96, **plain))[-1]
@@ -167,7 +167,7 @@ def test_every_means_changes_training_reproducibly(tracks: Dataset, name: str) -
 
 
 def test_crops_differ_between_epochs_and_seeds(tracks: Dataset) -> None:
-    """The weights hardly change and there is no dropout, so only the crops can change the loss."""
+    """The weights hardly change and dropout is disabled, so only the crops can change the loss."""
 
     def losses(seed: int) -> list[float]:
         still = member(tracks, seed, crop=64, dropout=0.0, learning_rate=1e-12, batch_size=15)

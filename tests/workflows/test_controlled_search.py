@@ -18,7 +18,7 @@ from tests.helpers.storages import empty_storage
 
 EPOCHS = 20
 SPACE = {"width": 48, "learning_rate": 1e-5}
-"""Training that improves slowly but steadily, so its last epoch is the best, and the final training lasts seconds."""
+"""Settings with slow, steady improvement: the last epoch is the best, and the final training takes seconds."""
 
 
 class OnAndOff(Controls):

@@ -1,4 +1,4 @@
-"""Runs of a finished search are trained again from their records in MLflow."""
+"""Runs of a finished search are repeated from their records in MLflow."""
 
 import math
 import shutil

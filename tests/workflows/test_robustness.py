@@ -1,4 +1,4 @@
-"""Changes that hardly affect a song's sound hardly change its levels; others change them more."""
+"""Changes to a song that are hardly audible hardly change its levels; stronger ones do."""
 
 import runpy
 import sys

@@ -18,7 +18,7 @@ GENRES = ("blues", "jazz", "rock")
 
 
 def prediction(*winners: tuple[str, float], uncertain: bool = False) -> Prediction:
-    """Return a prediction with one winning genre per window; the others share the remaining probability equally."""
+    """Return a prediction with one winning genre per window; the other genres share the rest equally."""
     windows = tuple(
         {genre: share if genre == winner else (1 - share) / 2 for genre in GENRES} for winner, share in winners
     )

@@ -343,4 +343,4 @@ def test_every_phase_shows_the_time_left_of_the_whole_search(finished: FinishedS
     assert all(re.search(r"about \d+ (s|min) left$", starts[phase]) for phase in PHASES[1:])
     trials = [line for line in lines if re.match(r"trial \d+ +done", line)]
     assert all(re.search(r" \d+ (s|min) ", line) for line in trials)
-    assert not [line for line in trials if re.search(r" 0 s ", line)], "much is left when the last trial ends"
+    assert not [line for line in trials if re.search(r" 0 s ", line)], "much time is left when the last trial ends"

@@ -1,4 +1,4 @@
-"""The valid names for a search's options, one default, and the error for invalid options.
+"""The valid names for a search's options, and the error for invalid options.
 
 This module imports no large library.
 """
@@ -26,7 +26,7 @@ MAX_FAILURES = 5
 
 
 CONFIG_FILE = "run.yaml"
-"""Name of the file with a search's configuration, in the study's folder."""
+"""Name of the file in the study's folder that contains the search's configuration."""
 
 
 class ConfigError(RaygenreError, ValueError):

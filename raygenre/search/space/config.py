@@ -43,7 +43,7 @@ class SearchConfig:
         sampler, scheduler: how settings are chosen, and how trials are stopped early, if at all.
         batch_size, augmentation: see `TrainingConfig`; used for every setting, unless the space includes them.
         space: entries that differ from the default space; see `raygenre.search.space.space`.
-        starts: points to try first; if empty, the project's original setting.
+        starts: points to try first; if empty, the project's original setting is tried first.
         objectives: what the search optimises; see `raygenre.search.space.objectives`.
         split_lists, duplicates, keep_duplicates: how the split was made.
         group_by, artists: which tracks the split keeps together; see `raygenre.data.grouping`.
@@ -162,7 +162,7 @@ class Resources:
     """CPUs and GPUs for training.
 
     Attributes:
-        cpus, gpus: number per trial; with a fraction, several trials share a core or a GPU.
+        cpus, gpus: number per trial; if it is a fraction, several trials share a core or a GPU.
         max_concurrent: maximum number of concurrent trials; 0 means as many as fit.
         final_cpus: number of CPUs for the final training, which runs alone; 0 means as many as a trial uses.
     """

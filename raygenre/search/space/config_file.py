@@ -51,8 +51,8 @@ def read(path: Path) -> dict[str, Any]:
         config = SearchConfig(**content)  # type: ignore[arg-type]
     except (ValueError, TypeError, AttributeError) as error:
         raise SpaceError(f"{path}: {error}") from error
-    # The default space depends on the epochs, which an option may change, so only the entries that differ from the
-    # defaults are returned.
+    # The default space depends on the number of epochs, which an option may change, so only the entries that differ
+    # from the defaults are returned.
     defaults = default_entries(config.epochs)
     entries = {name: entry for name, entry in config.space.items() if entry != defaults.get(name)}
     return dict(content) | {"space": entries}

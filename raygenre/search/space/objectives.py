@@ -1,9 +1,9 @@
 """The objectives of a search: validation loss, or quality traded against cost.
 
-`loss` is the lowest validation loss, averaged over folds; `accuracy` is the validation accuracy at that epoch;
-`parameters` is the number of trainable parameters; `latency` is the median time, in ms, to classify one track on one
-CPU thread of the trial's worker. Optuna does not support intermediate values with several objectives, so such a search
-never stops a trial early.
+`loss` is the lowest validation loss, averaged over folds; `accuracy` is the validation accuracy in the epoch with that
+loss; `parameters` is the number of trainable parameters; `latency` is the median time, in ms, to classify one track on
+one CPU thread of the trial's worker. Optuna does not support intermediate values with several objectives, so a search
+with several objectives never stops a trial early.
 """
 
 import copy
@@ -29,7 +29,7 @@ _RUNS, _WARM_UP_RUNS = 15, 3  # for measuring the latency; warm-up runs also all
 
 
 def check_objectives(names: Sequence[str], *, scheduler: str) -> None:
-    """Check a search's objectives, and that its scheduler supports them.
+    """Check that a search's objectives are valid, and that its scheduler supports them.
 
     Raises:
         ConfigError: an objective is unknown, repeated or unsuitable, or a scheduler is used with several objectives.

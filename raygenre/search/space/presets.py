@@ -11,7 +11,7 @@ from raygenre.search.space.space import Entry, Setting
 
 @dataclass(frozen=True)
 class Preset:
-    """A network and its training.
+    """The defaults of a search for one kind of network.
 
     Attributes:
         epochs: default number of epochs on real data.
@@ -40,7 +40,7 @@ HEAD = Preset(
     },
     start=Setting(dropout=0.5, learning_rate=1e-3),
 )
-"""A network that uses pretrained features, for `--model pretrained`. Training it takes only seconds."""
+"""The preset for `--model pretrained`: a network on pretrained features, which takes only seconds to train."""
 
 HEAD_NAMES = (
     "dropout", "learning_rate", "decay", "batch_size", "dense", "optimizer", "weight_decay", "schedule",
@@ -67,8 +67,9 @@ PRESETS: dict[PresetName, Preset] = {
             "masks": 2,
             "distortion": 1.0,
             "averaging": 0.998,
-            # AdamW with batch normalisation and warm-up trains well at higher rates than NAdam without either. With
-            # 4e-3 and batches of 16, the validation loss after 60 epochs is lower than with 2e-3 and batches of 32.
+            # AdamW with batch normalisation and warm-up trains well at higher learning rates than NAdam without either.
+            # With 4e-3 and batches of 16, the validation loss after 60 epochs is lower than with 2e-3 and batches
+            # of 32.
             "learning_rate": {"low": 5e-4, "high": 1e-2, "log": True},
         },
         start=Setting(dropout=0.1, learning_rate=4e-3),

@@ -48,7 +48,7 @@ def choose_sampler(
 
 
 def check_sampler(name: str, space: Mapping[str, BaseDistribution], objectives: Sequence[str]) -> None:
-    """Check that a sampler supports a space and objectives.
+    """Check that a sampler supports a search's space and objectives.
 
     Raises:
         ConfigError: the name is unknown, or CMA-ES is used with choices, a single parameter or several objectives.
@@ -70,13 +70,13 @@ def check_sampler(name: str, space: Mapping[str, BaseDistribution], objectives: 
 
 
 def sampler(name: SamplerName, *, seed: int, trials: int, past_trials: int = 0) -> BaseSampler:
-    """Create the Optuna sampler of this name.
+    """Create the Optuna sampler with this name.
 
     Args:
         trials: number of trials in the study. A third of them, but at least 3 and at most 10, are drawn at random
             before TPE or the Gaussian process takes over.
-        past_trials: number of trials that the study already has. It is part of the seed because a sampler stores no
-            state; otherwise a resumed study would draw its first settings again.
+        past_trials: number of trials that the study already has. It is part of the seed, because otherwise a resumed
+            study, whose sampler starts without any state, would draw its first settings again.
 
     Raises:
         ValueError: the name is unknown.

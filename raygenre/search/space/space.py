@@ -35,14 +35,14 @@ class SpaceError(RaygenreError, ValueError):
 class Setting:
     """Hyperparameters of one trial; the defaults form the project's original setting.
 
-    `Plan` holds the values that all trials of a search share, such as genres, epochs and hardware.
+    `Plan` holds the values that all trials of a search share, such as the number of genres or epochs, and the hardware.
 
     Attributes:
         width: channels of the first convolution; the others have 2, 3 and 4 times as many, or 2 and 4 times as many if
             there are three convolutions.
         convolutions: number of convolutions, 3 or 4.
         dropout, normalisation, dense, frequency_bins, stem, crop_columns: see `ModelConfig`.
-        network: `cnn`, or `head` for a network that uses pretrained features, for which only dropout and dense apply;
+        network: `cnn`, or `head` for a network that uses pretrained features, to which only dropout and dense apply;
             see `HeadConfig`.
         All others: see `TrainingConfig`.
     """
@@ -103,7 +103,7 @@ class Setting:
 
 KINDS: dict[str, type[Value]] = {name: type(value) for name, value in asdict(Setting()).items()}
 WIDTHS: dict[str, Any] = {"low": 8, "high": 64, "log": True}
-"""Range of `--search-width`: from a sixteenth to four times the computation of the default network."""
+"""Range for `--search-width`; the networks need from one sixteenth to four times the default network's computation."""
 
 
 def default_entries(epochs: int) -> dict[str, Entry]:
@@ -112,8 +112,8 @@ def default_entries(epochs: int) -> dict[str, Entry]:
         # At most half of the units are dropped: with more dropout, a network this small no longer fits its training
         # tracks.
         "dropout": {"low": 0.0, "high": 0.5},
-        # Around NAdam's default of 1e-3, shifted down because training without normalisation usually diverges at
-        # 5e-3 and above. The range is logarithmic because the ratio of two learning rates matters.
+        # The range surrounds NAdam's default of 1e-3. It is shifted down because training without normalisation usually
+        # diverges at 5e-3 and above, and logarithmic because the ratio of two learning rates matters.
         "learning_rate": {"low": 2e-4, "high": 5e-3, "log": True},
         # From weak to strong decay: the last epoch's learning rate is 91 % to 10 % of the first epoch's.
         "decay": {"low": 0.1 / epochs, "high": 9 / epochs, "log": True},
@@ -126,7 +126,7 @@ def default_space(epochs: int) -> dict[str, BaseDistribution]:
 
 
 def parse_entry(name: str, raw: object) -> Entry:
-    """Check an entry and return it, converting strings such as `1e-3`, which YAML does not read as a number.
+    """Check an entry and return it, converting strings such as `1e-3`, which YAML does not read as numbers.
 
     Raises:
         SpaceError: the name is unknown, or a trial cannot be trained with the values.
@@ -225,7 +225,7 @@ def _value(name: str, raw: object, *, place: str = "") -> Value:
 
 
 def _number(raw: object, kind: type[Value], place: str) -> float | int:
-    """Return a number. YAML reads `1e-3` as a string because it has no dot."""
+    """Convert a value to a number. YAML reads `1e-3` as a string, because it contains no dot."""
     try:
         if isinstance(raw, bool) or not isinstance(raw, (int, float, str)):
             raise ValueError

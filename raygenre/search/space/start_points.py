@@ -50,7 +50,7 @@ def complete(
 def outside_space(
     point: Mapping[str, object], space: Mapping[str, BaseDistribution], *, fixed: Mapping[str, Value]
 ) -> str:
-    """Return which value of a point is not in a space, and which values are allowed; empty if all are in the space."""
+    """Return a text that names the first value outside a space and the allowed values; empty if all are inside."""
     for name, value in point.items():
         if name in space:
             if not _contains(space[name], value):

@@ -26,19 +26,19 @@ STORAGE_ERRORS = (OptunaError, RpcError)
 """The errors that a study's storage raises when it cannot be read or written; see `storage_error_text`."""
 _GRPC = "grpc://"
 _PROXY_TIMEOUT = 10  # s to wait for a gRPC proxy
-_DATABASE_TIMEOUT = 120  # s to wait for a database that a different process has locked
+_DATABASE_TIMEOUT = 120  # s to wait for a database that another process has locked
 
 
 def storage(folder: Path, url: str | None) -> BaseStorage:
     """Return Optuna's storage for a study: a database, a gRPC proxy for a database, or the journal in its folder.
 
     Raises:
-        StudyError: the database does not exist, or its driver is not installed, or the proxy does not respond.
+        StudyError: the database does not exist, its driver is not installed, or the proxy does not respond.
     """
     if url and url.startswith(_GRPC):
         return _proxy(url)
     if url:
-        # By default, SQLite gives up after five seconds if a different process, such as a backup, holds the lock.
+        # By default, SQLite gives up after five seconds if another process, such as a backup, holds the lock.
         wait: dict[str, Any] = {"connect_args": {"timeout": _DATABASE_TIMEOUT}}
         # A database server that restarts closes its connections, so each connection is tested before it is used.
         options: dict[str, Any] = wait if url.startswith("sqlite") else {"pool_pre_ping": True}
@@ -94,7 +94,7 @@ def acquire_lock(folder: Path) -> int:
 
     Raises:
         StudyBusyError: another driver has the study open.
-        OSError: the folder cannot be written.
+        OSError: the folder cannot be written to.
     """
     folder.mkdir(parents=True, exist_ok=True)
     lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)

@@ -29,7 +29,7 @@ from raygenre.system.atomic_write import UNFINISHED
 from raygenre.system.location import Location
 
 ID, CONFIG, SPLIT, FOLDER = "id", "config", "split", "folder"
-"""Attributes of the study."""
+"""Names of the study's attributes."""
 
 _ID_FILE = "id"
 _LOCKS = (LOCK, f"{JOURNAL}.lock")
@@ -58,7 +58,7 @@ def create_study(location: Location, *, config: SearchConfig, split: Split, url:
 
     Raises:
         StudyError: the name is taken, the database cannot be used, or another driver has the study open.
-        OSError: the location cannot be written.
+        OSError: the location cannot be written to.
     """
     name, folder = location.name, location.folder
     database = _database(location, url)

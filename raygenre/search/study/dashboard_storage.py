@@ -1,7 +1,7 @@
 """Combines several Optuna storages into a single one, for Optuna's dashboard.
 
-Each of our studies has its own journal, but the dashboard shows only one storage. Ids are made unique by adding the
-number of the storage times 2³²; those of the first storage do not change.
+Each of our studies has its own journal, but the dashboard shows only one storage. To make the ids unique, 2³² times the
+index of the storage, counted from 0, is added to each id.
 """
 
 import copy
@@ -29,8 +29,8 @@ class ReadOnlyStudyError(RaygenreError, PermissionError):
 class DashboardStorage(BaseStorage):
     """The studies of several storages, with their long attributes shortened.
 
-    Trials can be changed as in any Optuna storage. Studies cannot be created or deleted, because a study is more than
-    its entry in Optuna. They cannot be renamed either, because Optuna's dashboard renames a study by copying its
+    Trials can be changed as in any Optuna storage. Studies cannot be created or deleted, because a study consists of
+    more than its Optuna entry. They cannot be renamed either, because Optuna's dashboard renames a study by copying its
     attributes, which are shortened here.
 
     Args:
@@ -132,7 +132,7 @@ class DashboardStorage(BaseStorage):
 
     @staticmethod
     def _renumbered(trial: FrozenTrial, neighbour: int) -> FrozenTrial:
-        """Return a copy of a trial with its unique id, given that of any study or trial in the same storage."""
+        """Return a copy of a trial with its unique id, given the unique id of any study or trial in its storage."""
         renumbered = copy.copy(trial)
         renumbered._trial_id += neighbour - neighbour % _STRIDE
         return renumbered

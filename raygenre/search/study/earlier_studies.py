@@ -35,10 +35,10 @@ def best_settings(studies: Location, name: str, *, k: int, url: str | None) -> l
     """Return the k best settings of a study, best first; with several objectives, those on its Pareto front.
 
     Args:
-        url: database of the study, unless the study is stored in its folder.
+        url: URL of the study's database; not used if the trials are stored in the study's folder.
 
     Raises:
-        StudyError: the study does not exist, cannot be read, or has no complete trial.
+        StudyError: the study does not exist, cannot be read, or has no completed trial.
     """
     check_exists(studies, name)
     folder = (studies / name).folder

@@ -64,7 +64,7 @@ class Ledger:
         self.config = SearchConfig.from_json(study.user_attrs[CONFIG])
         self.split = Split.from_json(study.user_attrs[SPLIT])
         self._handle = handle
-        self._reported: dict[int, dict[int, float]] = {}  # times of reports, by running trial and by epoch
+        self._reported: dict[int, dict[int, float]] = {}  # report times of each running trial, by epoch
         self._index, self._ids = TrialIndex(epochs=self.config.epochs), dict[int, int]()  # Optuna's ids, by number
 
     @classmethod
@@ -114,7 +114,7 @@ class Ledger:
         Call it before recording in the study that a step is done, because a later driver will not repeat the step.
 
         Raises:
-            OSError: the store cannot be written.
+            OSError: the store cannot be written to.
         """
         self._handle.copy.upload()
 
@@ -125,7 +125,7 @@ class Ledger:
 
     @property
     def others(self) -> list[FrozenTrial]:
-        """The trials that this search has not started, at least so far."""
+        """The trials that this search did not start or has not started yet."""
         return self._index.others(self.study.get_trials(deepcopy=False))
 
     def unfinished(self) -> list[FrozenTrial]:
@@ -133,7 +133,7 @@ class Ledger:
         return [trial for trial in self.trials if trial.state == TrialState.RUNNING]
 
     def top(self, k: int) -> list[FrozenTrial]:
-        """Return the k best complete trials, best first; if two are equally good, the earlier comes first.
+        """Return the k best completed trials, best first; if two are equally good, the earlier comes first.
 
         With several objectives, these are trials on the Pareto front, sorted by the first objective.
         """
@@ -146,7 +146,7 @@ class Ledger:
         return ranking.pareto_front(ranking.complete(self.trials, epochs=self.config.epochs), self.study.directions)
 
     def lowest_loss(self) -> float | None:
-        """Return the lowest validation loss among all complete trials; None if there are none."""
+        """Return the lowest validation loss among all completed trials; None if there are none."""
         return self._index.lowest_loss(self.study.get_trials(deepcopy=False))
 
     def start_trial(self, sampler: BaseSampler, space: Mapping[str, BaseDistribution]) -> FrozenTrial:
@@ -184,12 +184,12 @@ class Ledger:
         """End a trial, and return its state.
 
         The state is FAIL if there is a `failure` or no epoch was reported, PRUNED if only some epochs were reported,
-        and otherwise COMPLETE, with the lowest loss as its value. A trial that another program has ended does not
-        change.
+        and otherwise COMPLETE, with the lowest loss as its value. A trial that another program has ended is left
+        unchanged.
 
         Args:
             failure: why the trial failed.
-            measured: if there are several objectives, their values in the trial's last report.
+            measured: values of the objectives in the trial's last report, if there are several objectives.
         """
         trial, times = self.trial(number), self._reported.pop(number, None)
         if trial.state.is_finished():
@@ -244,7 +244,7 @@ class Ledger:
         self.note(number, CHECKPOINT, f"{STATES}/{number:04d}")
 
     def trial(self, number: int) -> FrozenTrial:
-        """Return a trial."""
+        """Return the trial with this number."""
         if number not in self._ids:
             self._ids = {trial.number: trial._trial_id for trial in self.study.get_trials(deepcopy=False)}
         return self.study._storage.get_trial(self._ids[number])

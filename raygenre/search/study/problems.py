@@ -8,7 +8,7 @@ from raygenre.search.study.ledger import Ledger
 
 PROBLEM = "problem"
 """Study attribute: the problem that ended the latest driver, such as a full disk or a lost object; empty or missing
-if there was none. It is also a tag of the search's run."""
+if there was none. The problem is also a tag of the search's run."""
 
 
 def note_problem(ledger: Ledger, error: Exception) -> None:

@@ -1,4 +1,4 @@
-"""Ranks the complete trials of a search: by their loss, or on the Pareto front."""
+"""Ranks the completed trials of a search: by their loss, or on the Pareto front."""
 
 from collections.abc import Iterable, Sequence
 

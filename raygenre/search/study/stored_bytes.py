@@ -2,7 +2,7 @@
 
 A study keeps the training states of its best trials, its unfinished trials (see
 `raygenre.search.study.checkpoint_retention`), the repeats and the final training. It also keeps its classifiers and,
-without a database, its trials. The number of training states does not grow with the number of trials.
+unless they are in a database, its trials. The number of training states does not grow with the number of trials.
 """
 
 from raygenre.system.location import Location

@@ -3,9 +3,9 @@
 from optuna.trial import FrozenTrial, TrialState
 
 FAILURE = "failure"
-"""Attribute of a trial: why it failed, or why it was rejected. Tag of the runs of failed trials."""
+"""Trial attribute: why the trial failed or was rejected. It is also a tag of the MLflow runs of failed trials."""
 ENDED_ELSEWHERE = "another program ended this trial in the study, for example the Optuna dashboard"
-"""Failure of a trial that was marked as failed by another program."""
+"""The failure that is recorded for a trial that another program has marked as failed."""
 EPOCH = "epoch-"
 """Prefix of the attributes that hold the losses when there are several objectives."""
 STATES = "trials"
@@ -13,9 +13,9 @@ STATES = "trials"
 RUN = "mlflow_run_id"
 """Attribute of a trial or of the study: its MLflow run id."""
 EPOCH_TIMES = "epoch_times"
-"""Trial attribute: when each epoch was reported, in s since 1970; epochs before a driver was killed are missing."""
+"""Trial attribute: when each epoch was reported, in s since 1970; times before a driver was killed are missing."""
 CHECKPOINT = "checkpoint"
-"""Trial attribute: path of the training state in the study's folder. Tag of a training run: its full path or URL.
+"""Trial attribute: path of the training state in the study's folder. As a tag of a training run: its full path or URL.
 
 Trials of the search have this attribute from the moment they are created; trials of other programs do not have it.
 """

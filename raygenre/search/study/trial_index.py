@@ -20,16 +20,16 @@ class TrialIndex:
     Always pass all trials of the study, in order. The main thread of a driver and its display may both use the index.
 
     Args:
-        epochs: number of epochs of a complete trial.
+        epochs: number of epochs of a completed trial.
     """
 
     def __init__(self, *, epochs: int) -> None:
         self._epochs = epochs
         self._lock = threading.Lock()
-        self._settled = 0  # number of the study's first trials, none of which will change again
+        self._settled = 0  # number of trials, from the first one on, that will not change again
         self._own: list[FrozenTrial] = []  # those of them that the search has started
         self._others: list[int] = []  # positions of the other trials
-        self._ranked: list[tuple[float, int, FrozenTrial]] = []  # lowest loss, number and trial, if complete
+        self._ranked: list[tuple[float, int, FrozenTrial]] = []  # lowest loss, number and trial, if completed
 
     def own(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
         """Return the trials that the search has started."""
@@ -38,17 +38,17 @@ class TrialIndex:
             return self._own + [trial for trial in changing if is_own(trial)]
 
     def others(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-        """Return the trials that the search has not started, at least so far."""
+        """Return the trials that the search did not start or has not started yet."""
         with self._lock:
             changing = self._update(trials)
             return [trials[position] for position in self._others] + [trial for trial in changing if not is_own(trial)]
 
     def best(self, trials: Sequence[FrozenTrial], k: int) -> list[FrozenTrial]:
-        """Return the k complete trials with the lowest losses, best first; if two are equal, the earlier is first."""
+        """Return the k completed trials with the lowest losses, best first; if two are equal, the earlier is first."""
         return [trial for _, _, trial in self._best(trials, k)]
 
     def lowest_loss(self, trials: Sequence[FrozenTrial]) -> float | None:
-        """Return the lowest loss among all complete trials; None if there are none."""
+        """Return the lowest loss among all completed trials; None if there are none."""
         best = self._best(trials, 1)
         return best[0][0] if best else None
 

@@ -41,11 +41,11 @@ class WorkingCopy:
     def upload(self) -> None:
         """Upload the files that have changed since the last upload.
 
-        If another thread is appending to a file, the last line of the uploaded file may be incomplete, as it may be
-        after the driver was killed.
+        If another thread is appending to a file, the last line of the uploaded file may be incomplete, as can
+        happen when a driver is killed.
 
         Raises:
-            OSError: the store cannot be written.
+            OSError: the store cannot be written to.
         """
         if not self._location.is_remote:
             return

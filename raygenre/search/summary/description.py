@@ -31,7 +31,7 @@ def nondeterminism(config: SearchConfig, resources: Resources) -> list[str]:
         causes.append("an interrupted search draws different settings than an uninterrupted one")
     if resources.gpus:
         causes.append(
-            "CUDA kernels add in no fixed order, so losses differ at first in their last digits, later in more digits"
+            "CUDA kernels add numbers in a varying order, so losses differ, at first in their last digits, then in more"
         )
     causes.append("a different processor, number of threads or version of torch rounds differently")
     if "latency" in config.objectives:

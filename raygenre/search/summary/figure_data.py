@@ -41,7 +41,7 @@ class Axis:
 
     @property
     def integer(self) -> bool:
-        """Whether its values are integers."""
+        """Whether the hyperparameter's values are integers."""
         return isinstance(self.distribution, IntDistribution)
 
     @property
@@ -71,8 +71,8 @@ class Sample:
     """The trials that a figure compares.
 
     Attributes:
-        trials: complete trials, followed by trials that were stopped early.
-        values: the first objective of each trial, or the lowest loss of a trial that was stopped early.
+        trials: completed trials, followed by trials that were stopped early.
+        values: the first objective of each completed trial, and the lowest loss of each trial that was stopped early.
         stopped: number of trials that were stopped early.
     """
 
@@ -86,7 +86,7 @@ class Sample:
         if not self.stopped:
             return ""
         complete = len(self.trials) - self.stopped
-        return f"{complete} complete trials, and {self.stopped} trials stopped early with their lowest loss"
+        return f"{complete} completed trials, and the lowest losses of {self.stopped} trials that were stopped early"
 
 
 class SearchData:
@@ -96,7 +96,7 @@ class SearchData:
         trials: the trials that have a value for every axis.
         complete, stopped, failed: the trials in each final state.
         axes: an axis for each searched hyperparameter.
-        minimised: whether a lower first objective is better.
+        minimised: whether lower values of the first objective are better.
         objective: label of the first objective.
     """
 
@@ -114,11 +114,11 @@ class SearchData:
 
     @property
     def values(self) -> Floats:
-        """The first objective of the complete trials."""
+        """The first objective of the completed trials."""
         return np.asarray([trial.values[0] for trial in self.complete], dtype=np.float64)
 
     def sample(self, minimum: int) -> "Sample":
-        """Return the complete trials and, if there are fewer than `minimum`, also the trials that were stopped early.
+        """Return the completed trials and, if there are fewer than `minimum`, also the trials that were stopped early.
 
         With several objectives, no trial is stopped early.
         """

@@ -29,15 +29,15 @@ TITLES = {
         "Rungs over time",
         "The epochs of each trial over time; trials are compared at the dashed lines.",
     ),
-    "history": ("Optimisation history", "The objective of complete trials, in order."),
-    "slices": ("Slices", "The objective of complete trials against each searched hyperparameter."),
-    "parallel_coordinates": ("Parallel coordinates", "The settings and the objective of complete trials."),
+    "history": ("Optimisation history", "The objective of completed trials, in order."),
+    "slices": ("Slices", "The objective of completed trials against each searched hyperparameter."),
+    "parallel_coordinates": ("Parallel coordinates", "The settings and the objective of completed trials."),
     "importances": ("Importance", "How much each hyperparameter influences whether a trial is good (PED-ANOVA)."),
     "contour": ("Contour", "The objective over two of the searched hyperparameters."),
 }
 """The title and the caption of each figure, in order."""
 
-_SAMPLED = ("importances", "contour")  # these include stopped trials if too few are complete
+_SAMPLED = ("importances", "contour")  # these include stopped trials if too few trials are complete
 
 
 @dataclass(frozen=True)
@@ -101,18 +101,18 @@ def _reason(name: str, data: SearchData) -> str:
 
 
 def _ranges(data: SearchData, sample: Sample) -> list[Axis]:
-    """Return the axes of the ranges in which the trials' values differ, learning rate and decay first."""
+    """Return the axes of the ranges in which the trials' values differ, with learning rate and decay first."""
     ranges = [axis for axis in data.axes if not axis.choices and np.ptp(axis.positions(sample.trials))]
     return sorted(ranges, key=lambda axis: axis.name not in ("learning_rate", "decay"))
 
 
 def _both(name: str, data: SearchData) -> "tuple[Plot, bytes]":
-    """Return a figure in two forms: for the browser and as a PNG."""
+    """Return a figure in two formats: for the browser and as a PNG."""
     from raygenre.search.summary import matplotlib_figures, plotly_figures
 
     sample = data.sample(MIN_TRIALS)
     if name == "importances":
-        from optuna.importance import get_param_importances  # takes a second, because it imports scikit-learn
+        from optuna.importance import get_param_importances  # slow, because it imports scikit-learn
 
         shares = get_param_importances(plotly_figures.study_of(data, sample))
         return plotly_figures.importances(shares), _png(

@@ -1,6 +1,6 @@
 """The figures of a search as PNGs, drawn by matplotlib without its global state.
 
-Better complete trials have darker colours; stopped trials are grey and failed trials are red.
+Better completed trials have darker colours; stopped trials are grey and failed trials are red.
 """
 
 from collections.abc import Callable
@@ -72,7 +72,7 @@ def history(figure: Figure, data: SearchData) -> None:
 
 
 def slices(figure: Figure, data: SearchData) -> None:
-    """Draw the objective of complete trials against each searched hyperparameter."""
+    """Draw the objective of completed trials against each searched hyperparameter."""
     rows = -(-len(data.axes) // COLUMNS)
     figure.set_size_inches(SIZE[0], SIZE[1] * (1 + 0.7 * (rows - 1)))
     for index, axis in enumerate(data.axes):
@@ -126,7 +126,7 @@ def importances(figure: Figure, shares: dict[str, float], sample: Sample) -> Non
 
 
 def contour(figure: Figure, data: SearchData, sample: Sample, across: Axis, up: Axis) -> None:
-    """Draw the objective over two of the searched hyperparameters; crosses are trials that were stopped early."""
+    """Draw the objective over two of the searched hyperparameters; crosses mark trials that were stopped early."""
     axes = _axes(figure, across.label, up.label)
     right, top = across.positions(sample.trials), up.positions(sample.trials)
     shades = colormaps["Blues_r" if data.minimised else "Blues"]
@@ -155,7 +155,7 @@ def _axes(figure: Figure, across: str, up: str) -> Axes:
 
 
 def _caption(axes: Axes, sample: Sample) -> None:
-    """Add a line above the plot that says how many of its trials were stopped early."""
+    """Add a caption above the plot that states how many of the sample's trials were stopped early."""
     if sample.note:
         axes.set_title(sample.note, fontsize="small", color="0.35")
 
@@ -180,7 +180,7 @@ def _label_states(axes: Axes, data: SearchData) -> bool:
 
 
 def _colours(data: SearchData) -> list[Colour]:
-    """Return a colour for each complete trial by rank, from dark for the best to light for the worst."""
+    """Return a colour for each completed trial by rank, from dark for the best to light for the worst."""
     if not data.complete:
         return []
     ranks = np.argsort(np.argsort(data.values if data.minimised else -data.values))
@@ -209,7 +209,7 @@ def _text(axis: Axis, position: float) -> str:
 
 
 def _upright(axes: Axes, position: float, ends: list[str]) -> None:
-    """Draw a vertical axis of the parallel coordinates and label its ends with their values."""
+    """Draw a vertical axis of the parallel-coordinates plot, and label its ends with their values."""
     axes.plot([position, position], [0, 1], color="0.3", linewidth=1)
     for height, text, side in ((0.0, ends[0], "top"), (1.0, ends[1], "bottom")):
         axes.annotate(

@@ -43,7 +43,7 @@ def to_csv(ledger: Ledger) -> str:
 
 
 def record(ledger: Ledger, tracker: Tracker, parent: str) -> None:
-    """Write the front to MLflow and the study's folder, and the values of each complete trial to its run."""
+    """Write the front to MLflow and the study's folder, and log the objectives of each completed trial to its run."""
     content = to_csv(ledger)
     write_atomically(ledger.folder / FILE, content.encode())
     tracker.log_text(parent, content, FILE)

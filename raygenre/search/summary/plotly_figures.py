@@ -33,7 +33,7 @@ class PageFigure:
     """A figure on the page.
 
     Attributes:
-        name: id of its HTML element.
+        name: id of the figure's HTML element.
         title, caption: text above the figure.
         figure: the figure, or the reason why it is missing.
     """
@@ -127,7 +127,10 @@ def page(title: str, entries: Sequence[PageFigure]) -> str:
 
 
 def _target(data: SearchData) -> Callable[[FrozenTrial], float] | None:
-    """Return the first of several objectives as a target; None if there is only one, for which Optuna shows more."""
+    """Return a function that selects the first of several objectives; None if there is only one objective.
+
+    Without such a function, Optuna shows more details.
+    """
     return (lambda trial: float(trial.values[0])) if is_multi_objective(data.config.objectives) else None
 
 

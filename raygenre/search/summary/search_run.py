@@ -1,4 +1,4 @@
-"""Logs the MLflow run of a search: first data, code and machine, later tables and figures."""
+"""Logs a search's MLflow run: data, code and machine at first, tables and figures later."""
 
 import json
 import math

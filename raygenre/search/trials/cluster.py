@@ -14,7 +14,7 @@ from raygenre.system.ray_folder import use_ray_folder
 
 
 class ClusterError(RaygenreError, RuntimeError):
-    """No cluster was found, or the cluster cannot run a trial; the message says what to change."""
+    """No cluster was found, or the cluster cannot run a trial; the message explains what to change."""
 
 
 def connect(address: str | None) -> str:

@@ -8,17 +8,17 @@ from ray.tune.experiment import Trial
 from raygenre.search.trials.out_of_memory import KILLED, REASON
 
 WORKER_DIED = "its worker died repeatedly"
-_RAISED = re.compile(r"^(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?::.*)?$")  # names an exception
+_RAISED = re.compile(r"^(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?::.*)?$")  # a line that names an exception
 _FRAMES_FOLLOW = re.compile(r"Traceback \(most recent call last\):$|ray::.*\(pid=")
 _COLOURS = re.compile(r"\x1b\[\d+m")
 _EXIT_DETAIL = re.compile(r"Worker exit detail: (.+?)(?:\.\s|\.?$)", re.MULTILINE)
 _DIVERGED = re.compile(r"the (best )?(training|validation) loss is")
 _NUMBER = re.compile(r"0x[0-9a-f]+|\d+(?:\.\d+)?(?:e[+-]?\d+)?", re.IGNORECASE)
-_MAX_KINDS = 3  # named in a message
+_MAX_KINDS = 3  # maximum number of kinds in a message
 
 
 def latest_error(trial: Trial) -> str:
-    """Return the text of a trial's latest error: a traceback, or how its worker died; empty if it has no error.
+    """Return the text of a trial's latest error: a traceback, or how its worker died; empty if there is no error.
 
     It is read from the driver's own folder. `Trial.get_error` reads it from the storage, which Tune updates later.
     """
@@ -57,7 +57,7 @@ def summary(failures: list[str]) -> str:
 
 
 def raised_line(text: str) -> str:
-    """Return the last line of the last traceback in a text: the exception; empty if there is no traceback.
+    """Return the exception at the end of the last traceback in a text; empty if there is no traceback.
 
     A traceback's frames are indented, and the exception is the first unindented line after them.
     """

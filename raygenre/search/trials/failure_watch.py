@@ -14,7 +14,7 @@ from raygenre.search.trials.phases import Display
 from raygenre.search.trials.trial_config import TrialConfig
 
 RESTARTS = 3
-"""Maximum number of times that a trial whose worker or node dies restarts without completing an epoch in between."""
+"""Maximum number of restarts, with no completed epoch in between, of a trial whose worker or node keeps dying."""
 
 
 class SearchFailedError(RaygenreError, RuntimeError):
@@ -22,7 +22,7 @@ class SearchFailedError(RaygenreError, RuntimeError):
 
 
 def check_completed(ledger: Ledger) -> None:
-    """Check that a search has a trial whose setting can be trained again.
+    """Check that a search has at least one completed trial.
 
     Raises:
         SearchFailedError: no trial completed; the message explains why.
@@ -44,7 +44,7 @@ class FailureWatch(tune.Callback, tune.Stopper):
     This callback must come after the callback that ends trials in the ledger.
 
     Args:
-        limit: number of trials in a row; 0 for no limit.
+        limit: number of failures in a row after which the search ends; 0 for no limit.
     """
 
     def __init__(self, ledger: Ledger, display: Display, *, limit: int) -> None:
@@ -71,7 +71,7 @@ class FailureWatch(tune.Callback, tune.Stopper):
         """Raise an error if the search has ended because too many trials failed for the same reason.
 
         Raises:
-            SearchFailedError: this has happened; the message states the cause.
+            SearchFailedError: too many trials in a row failed; the message states the cause.
         """
         if self.stop_all():
             more = self._ledger.config.trials + len(self._last)
@@ -89,7 +89,7 @@ class FailureWatch(tune.Callback, tune.Stopper):
         kind = failure_kind(failure)
         if kind not in self._shown:
             self._display.event(f"trial {number}", "failed", failure)
-        if failure == ENDED_ELSEWHERE:  # the user's decision
+        if failure == ENDED_ELSEWHERE:  # this was the user's decision
             return
         self._shown.add(kind)
         alike = self._last if self._last and failure_kind(self._last[0]) == kind else []
@@ -101,7 +101,7 @@ class FailureWatch(tune.Callback, tune.Stopper):
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Allow only one more attempt if the worker raised an exception, which would probably recur on another worker.
 
-        A trial that lost its worker after a new epoch may restart as often as before, because spot nodes come and go.
+        If a trial loses its worker after a new epoch, its restarts are counted from 0, because spot nodes come and go.
         """
         if raised_line(latest_error(trial)):
             trial.max_failures = 0

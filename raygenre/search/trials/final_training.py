@@ -1,4 +1,4 @@
-"""The final training: uses the winner's setting, all training tracks and all cores."""
+"""The final training, which uses the winner's setting, all training tracks and all cores."""
 
 import time
 from collections.abc import Callable
@@ -149,7 +149,7 @@ def _watch(
     cpus: float,
     on_epochs: Callable[[int], None],
 ) -> Training:
-    """Wait for the training, and pause it if it loses its place."""
+    """Wait until the training ends, and pause it if it loses its place."""
     polled, is_pausing = time.monotonic(), False
     while not ray.wait([running], timeout=POLL)[0]:
         places.report("final", wanted=1, running=1, cpus=cpus)

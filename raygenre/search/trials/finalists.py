@@ -41,10 +41,10 @@ class Finalist:
     """One of the best settings, with its repeats.
 
     Attributes:
-        number: number of its trial.
-        setting: the setting.
-        search_loss: the objective in the search.
-        losses: the objective of each repeat.
+        number: number of the setting's trial.
+        setting: values of all hyperparameters.
+        search_loss: value of the objective in the search.
+        losses: value of the objective in each repeat.
         accuracies: validation accuracy of each repeat at its best epoch.
         epochs: best epoch of each repeat.
     """

@@ -1,7 +1,7 @@
 """Signals a training run in a Ray task to pause after its current epoch.
 
-Ray can only cancel tasks, which loses the epoch in progress. The signal consists of files, which also reach workers on
-other nodes and survive the loss of any node.
+Ray itself can only cancel a task, which loses the epoch in progress. The signal consists of files, which also reach
+workers on other nodes and survive the loss of any node.
 """
 
 from contextlib import suppress
@@ -23,7 +23,7 @@ class PauseSignal:
     """The signal between the driver and one training run.
 
     Attributes:
-        location: folder or URL of its files, which contains nothing else.
+        location: folder or URL that contains the signal's files and nothing else.
     """
 
     location: Location
@@ -36,7 +36,7 @@ class PauseSignal:
         """Make the task end after its epoch in progress, or immediately if it is still waiting for a place.
 
         Raises:
-            OSError: the location cannot be written.
+            OSError: the location cannot be written to.
         """
         if _STARTED in self.location.names():
             self.location.write(_REQUESTED, b"")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import IO, Protocol
 
 LINE_WIDTH = 100  # characters
-SILENCE = 60.0  # s after which the progress within a phase is written as a line
+SILENCE = 60.0  # s without output, after which the progress of a phase is written as a line
 NAME_WIDTH = 12  # characters of the first column
 _EVENT_WIDTH = 6
 INDENT = " " * (NAME_WIDTH + 2)
@@ -77,14 +77,14 @@ class Display(Protocol):
         Args:
             details: text to show on the first line.
             bar: whether a live display shows a bar; False if the phase displays its own progress.
-            seconds_left: estimates the time until the whole command ends, which is displayed with the phase.
+            seconds_left: function that estimates the time until the whole command ends, for display with the phase.
         """
 
     def event(self, name: str, event: str, details: str = "") -> None:
-        """Display an event."""
+        """Display an event with its details."""
 
     def info(self, name: str, text: str) -> None:
-        """Display a fact."""
+        """Display a text that is not an event, with its topic in the first column."""
 
     def message(self, text: str) -> None:
         """Display lines as they are, without columns."""
@@ -108,7 +108,7 @@ class TextDisplay:
 
     Args:
         stream: stream to write the lines to; None discards them.
-        clock: returns the time in s, for durations and to detect long periods without output.
+        clock: returns the time in s; used to measure durations and to detect long periods without output.
     """
 
     is_live = False
@@ -189,14 +189,14 @@ def joined(*parts: str) -> str:
 
 
 def short_duration(seconds: float) -> str:
-    """Return an estimated duration in whole seconds, minutes or hours, at least 1 s."""
+    """Return an estimated duration as text, in whole seconds, minutes or hours, but at least 1 s."""
     if seconds < 99.5:
         return f"{max(seconds, 1):.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 99.5 * 60 else f"{seconds / 3600:.0f} h"
 
 
 def duration(seconds: float) -> str:
-    """Return a duration in seconds or minutes, such as `48 s`."""
+    """Return a duration as text, in seconds or minutes, such as `48 s`."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"

@@ -25,8 +25,8 @@ class Places:
     """The places of one search, in all of its phases.
 
     Attributes:
-        controls: the limits that the search obeys, and its reports.
-        time_used: the time of the search, which is saved while it runs.
+        controls: the limits that the search obeys, and its demand for places.
+        time_used: the time that the search has taken so far, saved with each report.
 
     Args:
         resources: the resources that a training run needs.
@@ -68,8 +68,8 @@ class Places:
         """Return whether another training run may request a place from Ray while this many are waiting.
 
         With a limit, all of its places are requested at once, so that the cluster can grow. Without a limit, trials
-        start together if places are free; otherwise, only one waits, because a waiting trial's setting is chosen
-        earlier than necessary.
+        start together if places are free; otherwise, only one trial waits, because the setting of a waiting trial
+        is chosen earlier than necessary.
         """
         return self.limit is not None or pending < max(1, self._free())
 
@@ -88,8 +88,8 @@ class Places:
 
         Args:
             wanted: number of training runs that could run at the same time.
-            running: number of training runs that have a place.
-            cpus: CPUs of a place, if their number differs from that of a trial.
+            running: number of training runs that occupy a place.
+            cpus: number of CPUs per place; None for as many as a trial needs.
         """
         wanted = min(wanted, self._resources.max_concurrent or wanted)
         own = self._resources

@@ -1,6 +1,6 @@
 """A Ray Tune scheduler that keeps the trials within the places of a search.
 
-A trial over the limit pauses after the epoch in progress. It then has no worker. Its training state is saved before
+A trial over the limit pauses after the epoch in progress, and then has no worker. Its training state is saved before
 each epoch is reported, so the trial can later continue after its last epoch without Ray Tune's checkpoints. If the
 search has to stop, all trials pause in this way, and Tune ends.
 """
@@ -28,7 +28,7 @@ class PlacesScheduler(FIFOScheduler, tune.Stopper):
         rule: decides which trials are stopped early.
         epochs: number of epochs after which a trial ends on its own.
         waiting: returns how many trials could still be started.
-        is_ended: returns whether another program has ended a trial, given its configuration.
+        is_ended: returns whether another program has ended the trial with a given configuration.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class PlacesScheduler(FIFOScheduler, tune.Stopper):
         self._waiting = waiting
         self._is_ended = is_ended
         self._controller: Any = None  # set when the first trial is added
-        self._pausing: set[str] = set()  # trials that pause as soon as Tune notices
+        self._pausing: set[str] = set()  # trials that are about to pause
 
     def __getstate__(self) -> dict[str, Any]:
         """Return an empty state: Tune's pickled snapshots are never read, because the ledger contains everything."""
@@ -110,8 +110,7 @@ class PlacesScheduler(FIFOScheduler, tune.Stopper):
         if pending:
             return pending[0]
         if not self._places.fits(len(placed)) or not self._waiting():
-            # A worker kept for the next trial would occupy a place that this search is not allowed or does not need to
-            # use.
+            # A worker kept for the next trial would occupy a place that this search may not use or does not need.
             controller._cleanup_cached_actors(force_all=True)
         if not placed:
             time.sleep(_IDLE)

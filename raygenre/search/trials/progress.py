@@ -27,7 +27,7 @@ from raygenre.search.trials.trial_config import TrialConfig
 from raygenre.search.trials.trial_result import TrialResult
 from raygenre.system.numbers import loss_text
 
-_ROWS = 16  # trials in the table, which must fit a terminal with 24 lines
+_ROWS = 16  # trials in the table, which must fit on a terminal with 24 lines
 _HEADER_EVERY = 20  # trials between headers
 _ESTIMATE = 1.0  # s between two estimates of the time left
 _GAP = 2  # characters between columns
@@ -47,7 +47,7 @@ class TrialProgress(tune.Callback):
         self._display = display
         self._timer = timer
         self._searched = ledger.config.distributions
-        self._accuracy: dict[int, float] = {}  # in the last epoch of each trial
+        self._accuracy: dict[int, float] = {}  # validation accuracy in the last epoch of each trial
         self._running: set[int] = set()
         self._lines = 0
         self._estimated: tuple[float, float | None] = (-math.inf, None)  # time and value of the estimate
@@ -140,7 +140,7 @@ class TrialProgress(tune.Callback):
                 self._display.message(f"{INDENT}{line}")
 
     def _seconds_left(self) -> float | None:
-        """Return the estimated time left, at most a second old: with thousands of trials, estimating takes a while."""
+        """Return an estimate of the time left, up to a second old: with thousands of trials, estimating is slow."""
         if time.monotonic() - self._estimated[0] >= _ESTIMATE:
             self._estimated = time.monotonic(), self._timer.seconds_left()
         return self._estimated[1]
@@ -157,8 +157,8 @@ class TrialProgress(tune.Callback):
         return cut(without_accuracy, self._searched, width=width - 1, gap=1), 1
 
     def _shown(self, trials: list[FrozenTrial], height: int) -> list[FrozenTrial]:
-        """Return the trials of the live table: those that have not ended, and the latest of the others."""
-        rows = max(1, min(_ROWS, height - 4))  # a header, a footer of up to two lines, and the cursor
+        """Return the trials of the live table: those that have not ended, and the most recent of the others."""
+        rows = max(1, min(_ROWS, height - 4))  # the other lines: a header, a footer of up to two lines, and the cursor
         unfinished = [trial for trial in trials if not trial.state.is_finished()][-rows:]
         ended = [trial for trial in trials if trial.state.is_finished()]
         latest = ended[len(ended) - min(rows - len(unfinished), len(ended)) :]

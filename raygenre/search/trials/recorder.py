@@ -18,7 +18,7 @@ from raygenre.search.trials.trial_result import TrialResult
 from raygenre.tracking.tracker import Status, Tracker
 
 GONE = "not kept: only the training states of the best trials are kept"
-"""Value of the tag `checkpoint` of a trial whose training state was deleted; otherwise it holds the state's path."""
+"""Value of the tag `checkpoint` of a trial whose training state was deleted; otherwise it is the state's path."""
 
 
 ERROR_FILE = "error.txt"
@@ -85,7 +85,7 @@ class TrialRecorder(tune.Callback):
         self._complete(TrialConfig.from_dict(trial.config))
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """Record the cause in the ledger, because Tune passes it to callbacks but not to the searcher."""
+        """Record the cause of the error in the ledger, because Tune passes it to callbacks but not to the searcher."""
         config, error = TrialConfig.from_dict(trial.config), latest_error(trial)
         self._ledger.finish(config.number, failure=failure_reason(error))
         self._complete(config, error)

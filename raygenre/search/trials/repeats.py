@@ -24,7 +24,7 @@ from raygenre.search.trials.trial_config import trial_seed
 from raygenre.system.location import Location
 from raygenre.tracking.tracker import Tracker
 
-_FIRST_SEED = 1_000_000  # first seed number of repeats; those of trials start at 0
+_FIRST_SEED = 1_000_000  # first seed number of the repeats; the seed numbers of trials start at 0
 
 
 class Repeats:
@@ -52,13 +52,13 @@ class Repeats:
         task = ray.remote(num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=3)
         self._train_repeat = task(train_repeat)
         self._places = places
-        self._started: float | None = None  # in s since 1970
+        self._started: float | None = None  # when the repeats started, in s since 1970
         self._waiting: list[tuple[int, int]] = []
         self._epochs: dict[tuple[int, int], int] = {}  # completed epochs of each repeat
         self._before: dict[tuple[int, int], int] = {}  # completed epochs of each repeat when its task was started
         self._running: dict[ray.ObjectRef[Training], tuple[int, int]] = {}
         self._pausing: set[ray.ObjectRef[Training]] = set()  # the running tasks that were asked to pause
-        self._polled = -math.inf  # when the epochs were counted
+        self._polled = -math.inf  # when the epochs were last counted
         self._failed: dict[str, Repeat] = {}  # not stored in the ledger, so a resumed search runs them again
 
     @property
@@ -144,7 +144,7 @@ class Repeats:
             self._running[task] = (number, index)
 
     def _keep_within_places(self) -> None:
-        """Start repeats while places are free, and pause the latest repeats that exceed the limit."""
+        """Start repeats while places are free, and pause the most recently started ones if there are too many."""
         self._start_waiting()
         limit, active = self._places.limit, [task for task in self._running if task not in self._pausing]
         for task in active[limit:] if limit is not None else []:
@@ -191,7 +191,7 @@ class Repeats:
             tags={
                 "trial": number,
                 "study": self._ledger.name,
-                "rerun": index,  # kept for older studies
+                "rerun": index,  # this name is kept for older studies
                 **training.environment,
                 **location,
             },

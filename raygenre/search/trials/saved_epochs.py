@@ -14,7 +14,7 @@ def poll_interval(location: Location) -> float:
 
 
 def saved_epochs(location: Location) -> int:
-    """Return the last epoch whose training state is saved; 0 if there is none or the store is unreachable."""
+    """Return the number of the last saved epoch; 0 if there is none or the store is unreachable."""
     with suppress(OSError):
         return max((int(name[-4:]) for name in location.names() if name.startswith("epoch-")), default=0)
     return 0

@@ -1,8 +1,8 @@
-"""Stops trials early with ASHA or the median rule; their state is rebuilt from the ledger.
+"""Stops trials early with ASHA or the median rule, whose state is rebuilt from the ledger.
 
 Ray's schedulers keep their state in memory. Here it is rebuilt from the losses that earlier drivers recorded in the
-ledger. Each epoch of a trial is evaluated only once. A resumed trial reports its epochs again from the first, but an
-epoch after which the scheduler let the trial continue is not evaluated again, even if more trials have reported since.
+ledger. Each epoch of a trial is evaluated only once. A resumed trial reports all of its epochs again, but an epoch
+after which the scheduler let the trial continue is not evaluated again, even if other trials have reported since then.
 Before a trial is stopped, the epoch is recorded in the ledger so that the decision survives if the driver dies at that
 moment.
 """
@@ -131,7 +131,7 @@ def scheduler(name: SchedulerName, ledger: Ledger) -> TrialScheduler:
 
 
 def rungs(config: SearchConfig) -> list[int]:
-    """Return the epochs at which the trials of a search are compared and the worse ones are stopped."""
+    """Return the epochs at which the trials of a search are compared and the worse trials are stopped."""
     if config.scheduler == "none":
         return []
     first = _grace(config.epochs)
@@ -141,7 +141,7 @@ def rungs(config: SearchConfig) -> list[int]:
 
 
 def kept(config: SearchConfig) -> float:
-    """Return the share of the trials that can be expected to continue after each rung, before any trial has reached it.
+    """Return the share of the trials that is expected to continue after each rung, until trials have reached the rung.
 
     ASHA keeps more than a third, because it compares a trial only with the trials that reached the rung earlier.
     """
@@ -149,5 +149,5 @@ def kept(config: SearchConfig) -> float:
 
 
 def _grace(epochs: int) -> int:
-    """Return the number of epochs that every trial may train before it can be stopped."""
+    """Return the number of epochs for which every trial trains before it can be stopped."""
     return max(1, epochs // REDUCTION**2, min(3, epochs))

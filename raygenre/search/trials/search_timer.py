@@ -21,7 +21,7 @@ class SearchTimer:
     Trials that earlier drivers finished are read from the ledger, with the times of their epochs.
 
     Attributes:
-        work: what the search has to do.
+        work: the work that the search has to do.
 
     Args:
         clock: returns the time in s.
@@ -61,7 +61,7 @@ class SearchTimer:
         now, run, trained = self._clock(), self._trials[number], self._trained.get(number, 0)
         if epoch.epoch < trained:
             return
-        # The first epoch started later than the worker, which first loads the tracks.
+        # The first epoch starts later than the worker, because the worker first loads the tracks.
         before = run.marks or ((now - epoch.seconds, epoch.epoch - 1),)
         marks = ((now, trained),) if epoch.epoch == trained else (*before, (now, epoch.epoch))
         better = epoch.validation_loss < run.loss
@@ -89,7 +89,7 @@ class SearchTimer:
         self._repeats[repeat] = replace(self._repeats[repeat], started=None)
 
     def repeat_ended(self, repeat: tuple[int, int], best_epoch: int) -> None:
-        """Record the end of a repeat, with its best epoch; 0 if it failed."""
+        """Record the end of a repeat and its best epoch, which is 0 if the repeat failed."""
         self._repeats[repeat] = replace(self._repeats[repeat], ended=self._clock(), best_epoch=best_epoch)
         self._start_repeats()
 

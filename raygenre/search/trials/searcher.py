@@ -1,4 +1,4 @@
-"""The Ray Tune searcher: gets settings from Optuna and reports true final states to it.
+"""The Ray Tune searcher: gets settings from Optuna and reports trials' true final states.
 
 Ray's own OptunaSearch reports a trial that the scheduler stopped as COMPLETE with its latest value, so samplers
 compare losses from different epochs. Here, such a trial ends as PRUNED; see `Ledger.finish`.
@@ -50,24 +50,24 @@ class LedgerSearcher(Searcher):
         self._on_refusal = on_refusal
         self._complete_draws()
         for trial in ledger.unfinished():
-            if failure := ledger.failure(trial.number):  # the driver was killed before it reported to Optuna
+            if failure := ledger.failure(trial.number):  # the driver was killed before it reported this to Optuna
                 ledger.finish(trial.number, failure=failure)
         self._unfinished = ledger.unfinished()
         self._started = len(ledger.trials)
-        self._numbers: dict[str, int] = {}  # trial numbers by Tune's id, for trials that have not ended
+        self._numbers: dict[str, int] = {}  # trial numbers by Tune's trial id, for trials that have not ended
 
     def __getstate__(self) -> dict[str, Any]:
         """Return an empty state: Tune's pickled snapshots are never read, because the ledger contains everything."""
         return {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
-        """Return the configuration of the next trial, or Tune's signal that there are no more."""
+        """Return the configuration of the next trial, or Tune's signal that no more trials follow."""
         while self._unfinished and self._ledger.state(self._unfinished[0].number).is_finished():
             self._unfinished.pop(0)  # another program has ended it
         ended = self._started - len(self._unfinished) - len(self._numbers)
         is_over = not self._unfinished and not self._limits.allow_another(self._started, ended)
         if is_over or not self._may_start():
-            # While trials are running, their results or the user may allow more trials.
+            # While trials are running, their results or a user's request may still allow more trials.
             over = not self._numbers and (is_over or self._is_stopping())
             return Searcher.FINISHED if over else None  # type: ignore[return-value]
         if self._unfinished:

@@ -1,8 +1,8 @@
 """Estimates how long a search will still take, from the times of its training runs so far.
 
-The estimate covers all phases: trials, repeats, final training, evaluation, registration and the champion. It is a pure
-function of the work, the observations and the current time, so it can be tested on recorded searches. All times are in
-s, from one monotonic clock.
+The estimate covers all phases: trials, repeats, final training, evaluation, registration and the comparison with the
+champion. It is a pure function of the work, the observations and the current time, so it can be tested on recorded
+searches. All times are in s, from one monotonic clock.
 """
 
 import heapq
@@ -14,9 +14,9 @@ import numpy as np
 
 from raygenre.search.trials.timings import Observed, Run, Work
 
-_PRIOR = 2  # number of a run's own epochs that count as much as the mean of all runs
+_PRIOR = 2  # number of a run's own epochs that together weigh as much as the mean of all runs
 _CLOSING = {"evaluation": 0.6, "registration": 1.2, "champion": 0.5}  # s, on 2 cores of an AMD EPYC
-_STARTUP = 4.5  # s until a new worker starts training on the same machine, the reference for the speed of others
+_STARTUP = 4.5  # s until a new worker starts training on that machine, the reference for the speed of others
 _SPEEDS = (0.25, 8.0)  # range of the factor by which a machine is slower than the reference
 
 PHASES = ("trials", "repeats", "final", *_CLOSING)
@@ -134,9 +134,9 @@ class _Stage:
     """The epochs of a trial from one rung to the next.
 
     Attributes:
-        first, last: number of epochs before the stage, and at its end.
-        length: mean number of epochs that a trial spends in it.
-        continues: share of the trials that continue after it.
+        first, last: number of epochs before the stage and at its end.
+        length: mean number of epochs that a trial spends in the stage.
+        continues: share of the trials that continue after the stage.
     """
 
     first: int
@@ -165,7 +165,7 @@ def _stages(work: Work, trials: Sequence[Run]) -> list[_Stage]:
 
 
 def _time_between(trials: Sequence[Run], slots: int) -> float:
-    """Return the mean time from the end of a trial to the first epoch of the next one in its place."""
+    """Return the mean time from the end of a trial to the first epoch of the next trial in its place."""
     here = [run for run in trials if run.started is not None]  # trials that started in this driver
     ends = sorted(run.ended for run in here if run.ended is not None)
     begins = sorted(run.marks[0][0] for run in here if run.marks)[slots:]
@@ -182,7 +182,7 @@ def _startup(work: Work, seen: Observed) -> float:
 
 
 def _closing(name: str, slowness: float, seen: Observed, now: float) -> float:
-    """Return the time left in a phase after the training."""
+    """Return the time left in one of the phases that follow the training."""
     seconds = _CLOSING[name] * slowness
     return max(seconds - (now - seen.phases.get(name, now)), 0.1 * seconds)
 

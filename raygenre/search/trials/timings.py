@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Work:
-    """What a search has to do.
+    """The work that a search has to do.
 
     Attributes:
         trials: number of trials.
@@ -19,7 +19,7 @@ class Work:
         repeats: number of repeats of each finalist.
         slots: number of training runs that fit on the cluster at the same time.
         rungs: epochs after which trials may be stopped.
-        kept: share of the trials that is expected to continue after each rung, used while few trials have reached it.
+        kept: share of the trials that is expected to continue after each rung, used until enough trials reach it.
         final_epoch: duration of an epoch of the final training, relative to an epoch of a trial.
     """
 
@@ -43,7 +43,7 @@ class Run:
         marks: times, each with the number of epochs that had ended by then; may start with 0 epochs or, for a resumed
             run, with those of an earlier driver.
         ended: when it ended; None until then.
-        loss: lowest validation loss; infinite until it is known and if the run failed.
+        loss: lowest validation loss; infinity until it is known, and for failed runs.
         best_epoch: the epoch with this loss.
     """
 
@@ -61,7 +61,7 @@ class Run:
 
     @property
     def pace(self) -> tuple[float, int]:
-        """Observed training time, and the number of epochs completed in it."""
+        """Observed training time, and the number of epochs completed in that time."""
         if len(self.marks) < 2:
             return 0.0, 0
         (first, before), (last, done) = self.marks[0], self.marks[-1]
@@ -77,7 +77,7 @@ class Observed:
         trials: the known trials; interrupted trials count as waiting.
         repeats: the repeats that this driver trains; None until they are known.
         final: the final training; None until it starts.
-        final_epochs: number of epochs of the final training, once it is known.
+        final_epochs: number of epochs of the final training; 0 until it is known.
     """
 
     phases: Mapping[str, float] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Training runs that are Ray tasks: what their workers do, and how to wait for them."""
+"""Training runs as Ray tasks: the functions that workers execute, and waiting for results."""
 
 import time
 from dataclasses import dataclass, field

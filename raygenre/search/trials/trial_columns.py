@@ -15,7 +15,7 @@ _SHORT = {
     "frequency_bins": "bins",
 }
 _FLOAT_WIDTH = 8  # characters of a float as `short` formats it, such as 0.000123
-_MORE = "…"  # column in place of values that do not fit
+_MORE = "…"  # column that stands for the values that do not fit
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,9 @@ class Column:
     """A column of a table of trials.
 
     Attributes:
-        name: its header.
-        cells: number of characters in its longest cell.
-        value: name of the hyperparameter that it shows; empty if it shows something else.
+        name: header of the column.
+        cells: number of characters in the longest cell.
+        value: name of the hyperparameter that the column shows; empty if it shows something else.
     """
 
     name: str
@@ -53,8 +53,8 @@ def fitting(
     """Return the fixed columns and those of all hyperparameters, with short names if necessary; None if too wide.
 
     Args:
-        width: available characters.
-        gap: characters between two columns.
+        width: number of available characters.
+        gap: number of characters between two columns.
     """
     for short_names in (False, True):
         columns = [*fixed, *value_columns(distributions, short_names=short_names)]

@@ -1,4 +1,4 @@
-"""Decides whether another trial may start: number of trials, time budget and patience."""
+"""Checks the number of trials, the time budget and the patience before another trial starts."""
 
 import time
 from collections.abc import Callable
@@ -15,7 +15,10 @@ from raygenre.search.trials.phases import Display, short_duration
 from raygenre.search.trials.search_timer import SearchTimer
 
 ENDED_EARLY = "trials_ended_early"
-"""Study attribute: why no more trials start, and the limits then; the reason is also a tag of the search's run."""
+"""Study attribute: why no more trials start, and the limits at that time.
+
+The reason is also a tag of the search's run.
+"""
 
 _MARGIN = 1.1  # the estimate of the time left is multiplied by this factor
 _CHECK = 1.0  # s between two checks of the time budget
@@ -24,8 +27,8 @@ _CHECK = 1.0  # s between two checks of the time budget
 class TrialLimits:
     """The limits of one search; the `Controls` may raise its number of trials and change its time budget.
 
-    A time budget ends the trials as soon as one more would leave too little time for the repeats and the final
-    training. The first trials always start.
+    With a time budget, no more trials start as soon as another one would leave too little time for the repeats and the
+    final training. The first trials always start.
 
     Args:
         clock: returns the time in s.
@@ -130,7 +133,7 @@ class TrialLimits:
 def trials_since_better(ledger: Ledger) -> int:
     """Return how many trials have ended since the best trial (with several objectives, the latest trial on the front).
 
-    Trials that were stopped early count; failed trials do not. The number is 0 until a trial is complete.
+    Trials that were stopped early count; failed trials do not. The number is 0 until the first trial is complete.
     """
     best = ledger.front() if is_multi_objective(ledger.config.objectives) else ledger.top(1)
     latest = max((trial.datetime_complete for trial in best if trial.datetime_complete), default=None)

@@ -71,12 +71,12 @@ class EpochResult:
 
     @property
     def row(self) -> dict[str, float]:
-        """The values by name, and `epoch`."""
+        """The values by name, including `epoch`."""
         return self.metrics | {"epoch": self.epoch}
 
 
 METRICS = tuple(field.name for field in fields(EpochResult) if field.name != "epoch")
-"""Metrics per epoch in MLflow, in this order, because MLflow's compare view shows the first metric."""
+"""The metrics of each epoch in MLflow. The objective is first, because MLflow's compare view shows the first one."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,8 @@ class TrialResult:
 
     Attributes:
         epoch: result of the epoch; None before the first report and if the trial failed.
-        objectives: values of several objectives, by prefixed name; only in the report of the last epoch.
-        environment: device, threads, versions and code of the worker; only in its first report.
+        objectives: values of the objectives if there are several, by prefixed name; set only after the last epoch.
+        environment: device, threads, versions and code of the worker; set only in its first report.
         failure: why the trial failed: training diverged, ran out of memory or raised another exception.
         halt: why the whole search must stop, for example because of a full disk.
         traceback: traceback of an unexpected exception.

@@ -84,8 +84,8 @@ def run_trials(
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
     os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = str(
         7 * 86_400
-    )  # Tune's snapshots grow with the trials, and nothing reads them
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(sys.maxsize)  # `Places.may_ask` limits them
+    )  # Tune's snapshots grow with the number of trials, and nothing reads them
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(sys.maxsize)  # `Places.may_ask` limits the pending trials
     optuna_sampler = sampler(config.sampler, seed=config.seed, trials=config.trials, past_trials=len(ledger.trials))
     work = tune.with_resources(
         functools.partial(trainable, plan=ray.put(plan), shared=[tracks]),

@@ -46,7 +46,7 @@ class FileTags(ABC):
     @property
     @abstractmethod
     def genres(self) -> tuple[str, ...]:
-        """The genres, without empty names; empty if the file has none."""
+        """The file's genres, without empty names; an empty tuple if it has none."""
 
     @property
     @abstractmethod
@@ -63,7 +63,7 @@ class FileTags(ABC):
 
     @abstractmethod
     def set(self, genres: Sequence[str], provenance: Provenance | None) -> None:
-        """Replace the genres, each as a separate value, and the provenance; None removes an earlier provenance."""
+        """Replace the genres, each as a separate value, and the provenance; None removes any earlier provenance."""
 
     @abstractmethod
     def restore(self, stored: Stored) -> None:

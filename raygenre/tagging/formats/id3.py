@@ -24,9 +24,9 @@ _NO_GENRE = 255  # in ID3v1
 
 
 class _KeepRaw(dict[str, Any]):
-    """The frame types, none of which is parsed, so that mutagen keeps each frame as bytes.
+    """Frame types that are never found, so that mutagen keeps each frame as bytes instead of parsing it.
 
-    The mapping still contains the names of the frames, from which mutagen determines how their sizes are written.
+    The mapping still contains the frames' names, from which mutagen determines how their sizes are written.
     """
 
     def __getitem__(self, name: str) -> Any:

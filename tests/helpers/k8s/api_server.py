@@ -1,7 +1,7 @@
 """A fake API server that is sufficient for kubectl's dry runs.
 
-It records the requests. It supports the given kinds, and responds with 422 or 409 to objects with the given names, as a
-real server would if it rejected them or an operator owned some of their fields.
+It records the requests and supports only the given kinds. It responds with 422 to the objects named in `refused`, as a
+real server does for invalid objects, and with 409 to those in `owned`, as if an operator owned some of their fields.
 """
 
 import json
@@ -29,13 +29,13 @@ class ApiServer:
 
     Attributes:
         kinds: the supported kinds, as pairs of apiVersion and kind.
-        refused: names of the objects that it rejects.
+        refused: names of the objects that the server rejects.
         namespaces: the answers to successive requests for namespaces; the last one is repeated.
-        applied: path, query and object of each applied object.
-        objects: its objects, by path.
-        changed: method and path of each change to its objects.
-        warned: warnings about objects that it accepts, by the objects' names.
-        owned: fields that the operator owns, by the objects' names; only a forced apply may change them.
+        applied: path, query and object of each apply request.
+        objects: the server's objects, by path.
+        changed: method and path of each request that changes an object.
+        warned: warnings about accepted objects, by object name.
+        owned: fields that the operator owns, by object name; only a forced apply may change them.
     """
 
     kinds: set[tuple[str, str]]
@@ -52,7 +52,7 @@ class ApiServer:
         return []
 
     def delete(self, path: str) -> int:
-        """Delete an object and return the status."""
+        """Delete an object, and return the HTTP status."""
         return 404 if self.objects.pop(path, None) is None else 200
 
     def read(self, path: str) -> dict[str, Any] | None:

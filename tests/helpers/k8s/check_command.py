@@ -1,4 +1,4 @@
-"""Runs the check of the manifests as a command."""
+"""Runs the command that checks the manifests."""
 
 import contextlib
 import io

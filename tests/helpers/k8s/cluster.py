@@ -16,7 +16,7 @@ from k8s.check import outside, rendering
 from k8s.check.rendering import Resource, kubectl
 
 PATIENCE_S = 360
-"""How long to wait for the operator, which allows five minutes for the job that clears Redis."""
+"""Time to wait for the operator, which allows the job that clears Redis to take five minutes."""
 
 ZONE = "topology.kubernetes.io/zone"
 LATER = "app.kubernetes.io/component notin (mlflow,migration,serving,redis)"
@@ -31,7 +31,7 @@ class Installation:
     Args:
         folder: folder for its kustomization.
         overlay: name of the overlay.
-        patches: patches of the kustomization.
+        patches: patches in the kustomization.
     """
 
     def __init__(self, folder: Path, overlay: str, patches: Sequence[dict[str, Any]] = ()) -> None:
@@ -135,7 +135,7 @@ def installed(folder: Path, overlay: str, patches: Sequence[dict[str, Any]] = ()
 
 @contextmanager
 def drained(nodes: Sequence[str]) -> Iterator[None]:
-    """Drain the endpoint's pods from nodes, and let pods return to them afterwards."""
+    """Drain the endpoint's pods from nodes, and make the nodes schedulable again afterwards."""
     options = ("--ignore-daemonsets", "--delete-emptydir-data", "--force", "--grace-period=1", "--timeout=4m")
     try:
         kubectl("drain", *nodes, *options, f"--pod-selector={SERVING}")
@@ -160,7 +160,7 @@ def priority_classes() -> set[str]:
 
 
 def zones() -> dict[str, list[str]]:
-    """Return the nodes of each zone that accept all pods."""
+    """Return, for each zone, the nodes that accept all pods."""
     found: dict[str, list[str]] = {}
     for node in _items("get", "nodes"):
         zone = node["metadata"]["labels"].get(ZONE)
@@ -182,7 +182,7 @@ def owners(resource: Resource, cluster: str) -> set[str]:
     """Return the field managers that own an object's worker groups.
 
     Args:
-        cluster: the field of the specification that holds the Ray cluster.
+        cluster: name of the field in the object's specification that describes the Ray cluster.
     """
     return {
         entry["manager"]

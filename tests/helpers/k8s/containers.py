@@ -17,7 +17,7 @@ class Container:
     """The first container of a pod.
 
     Args:
-        where: the pod's name in the check's messages.
+        where: the pod's name as shown in the messages of the manifest check.
         secrets: the secrets that users would have created, by name.
         places: local replacements for strings in the manifests, such as folders.
     """
@@ -38,7 +38,7 @@ class Container:
 
     @property
     def command(self) -> list[str]:
-        """The command line, with variables expanded as Kubernetes does."""
+        """The command line, with variables expanded as in Kubernetes."""
         parts = [self.here(part) for part in [*self.spec["command"], *self.spec.get("args", [])]]
         return [re.sub(r"\$\((\w+)\)", lambda match: self.environment[match[1]], part) for part in parts]
 

@@ -29,7 +29,7 @@ from tests.helpers.serving import new_storage
 SERVICE = "RayService endpoint"
 PORT, DASHBOARD = 8000, 8265
 KEY, TOKEN = "a-key-of-some-user", "a-token-that-the-operator-knows"
-RATE, NUMBER = 5, 300  # requests per second, to each worker and in total
+RATE, NUMBER = 5, 300  # for each worker: requests per second, and number of requests
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
 

@@ -1,4 +1,4 @@
-"""MLflow's users on Kubernetes, created as in k8s/README.md."""
+"""Creates MLflow's users on Kubernetes, as described in k8s/README.md."""
 
 import re
 

@@ -1,8 +1,8 @@
-"""A bridge network of pods, each with a network namespace, an address and its policies.
+"""A bridge network of pods, each with its own network namespace, address and policies.
 
 The caller must run in its own namespaces (`unshare --net --mount`), so that no traffic leaves the network and
-everything is removed afterwards. The policies of a pod become routing rules, so denied traffic has no route. The
-bridge's address represents the node's kubelet and the operator, which the namespace's policies allow.
+everything is removed afterwards. A pod's policies are translated into routing rules, so denied traffic has no route.
+The bridge's address represents the node's kubelet and the operator, whose traffic the namespace's policies allow.
 """
 
 import subprocess
@@ -21,11 +21,11 @@ Ports = set[int]
 
 
 class Network:
-    """The network, with pods by address and services by name.
+    """The network, in which pods have addresses and services have names.
 
     Args:
         folder: folder for the hosts file that all pods share.
-        resources: rendering that contains the policies.
+        resources: the rendered objects, among them the policies.
     """
 
     def __init__(self, folder: Path, resources: list[Resource]) -> None:
@@ -56,7 +56,7 @@ class Network:
         ip("-n", address, "address", "add", f"{address}/24", "dev", "eth0")
         ip("-n", address, "link", "set", "eth0", "up")
         ip("-n", address, "link", "set", "lo", "up")
-        ip("-n", address, "route", "add", "default", "via", NODE)  # Ray nodes determine their own address from it
+        ip("-n", address, "route", "add", "default", "via", NODE)  # Ray nodes derive their address from it
         for other, others in self._labels.items():
             self._hold(address, other, self._passes(labels, others), self._passes(others, labels))
             self._hold(other, address, self._passes(others, labels), self._passes(labels, others))
@@ -66,7 +66,7 @@ class Network:
         return address
 
     def name(self, service: str, address: str) -> None:
-        """Add the name of a service and its address to the pods' hosts file."""
+        """Add a service's name and address to the hosts file that the pods share."""
         self._names[service] = address
         self.hosts.write_text("".join(f"{there}\t{name}\n" for name, there in self._names.items()))
 
@@ -107,7 +107,7 @@ def _range(entry: dict[str, Any]) -> range:
 
 
 def ranges(ports: Ports) -> Iterator[tuple[int, int]]:
-    """Yield the fewest ranges that cover the ports, each as its first and last port."""
+    """Combine the ports into as few ranges as possible, and yield the first and last port of each range."""
     first = last = 0
     for port in sorted(ports):
         if port != last + 1:

@@ -1,4 +1,4 @@
-"""Custom overlays in a copy of the manifests."""
+"""Creates custom overlays in a copy of the manifests."""
 
 import shutil
 from pathlib import Path
@@ -17,7 +17,7 @@ def copy_manifests(folder: Path) -> None:
 
 
 def render(folder: Path, name: str, content: dict[str, Any]) -> list[Resource]:
-    """Write a kustomization and return its objects; the name is its path in the folder."""
+    """Write a kustomization to the path `name` in a folder, and return its objects."""
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(yaml.safe_dump(content))

@@ -1,4 +1,4 @@
-"""Reads the pages about Kubernetes, and the kustomizations in their examples."""
+"""Reads the documentation about Kubernetes, and the kustomizations in its examples."""
 
 import re
 from pathlib import Path
@@ -22,7 +22,7 @@ def page(name: str) -> Path:
 
 
 def steps(path: Path, prefix: str) -> list[str]:
-    """Return the commands of a page that start with a prefix, in order."""
+    """Return the commands on a page that start with a prefix, in the order of the page."""
     return [command for command in commands(path) if command.startswith(prefix)]
 
 

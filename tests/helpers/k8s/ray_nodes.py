@@ -57,7 +57,7 @@ def settings(pod: Pod, secrets: dict[str, dict[str, str]]) -> dict[str, str]:
 
 
 def token(pod: Pod, secrets: dict[str, dict[str, str]]) -> dict[str, str]:
-    """Return the environment variables with the token, for a node or a job's submitter."""
+    """Return the environment variables that pass the token to a node or a job's submitter."""
     options = _cluster(pod)["authOptions"]
     return {"RAY_AUTH_MODE": options["mode"], "RAY_AUTH_TOKEN": secrets[options["secretName"]]["auth_token"]}
 

@@ -10,12 +10,12 @@ _render = rendering.render
 
 
 def rendered(overlay: str, components: Sequence[str] = (), search_components: Sequence[str] = ()) -> list[Resource]:
-    """Return the same result as `rendering.render`. A test that changes an object must copy it first."""
+    """Return the objects from `rendering.render`. They are shared: a test that changes an object must copy it first."""
     return list(_once(overlay, tuple(components), tuple(search_components)))
 
 
 def whole(overlay: str) -> list[Resource]:
-    """Return an overlay with all its components."""
+    """Return the objects of an overlay with all its components."""
     return rendered(overlay, *COMBINATIONS[overlay])
 
 

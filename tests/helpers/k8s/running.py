@@ -1,7 +1,7 @@
 """Runs pods of a rendered overlay as local processes in Linux namespaces, as on Kubernetes.
 
-Each pod has its own address and process ids, the manifest's volumes, and a read-only root. Its first container has the
-manifest's command, settings and probes.
+Each pod has its own address and process ids, the manifest's volumes, and a read-only root filesystem. Its first
+container has the manifest's command, settings and probes.
 """
 
 import json
@@ -39,7 +39,7 @@ _IMAGE = {
 
 
 class Site:
-    """The pods' environment: network, shared volume claims, and the secrets that users would have created.
+    """The pods' environment: their network and shared volume claims, and the secrets that users would have created.
 
     Args:
         shared: local folders that every pod mounts at the same path.
@@ -62,13 +62,13 @@ class Site:
         self.network = Network(folder, resources)
 
     def claim(self, name: str) -> Path:
-        """Return the folder of a volume claim; it is kept after the pods end."""
+        """Return the folder of a volume claim; the folder is kept after the pods end."""
         place = self.folder / "claims" / name
         place.mkdir(parents=True, exist_ok=True)
         return place
 
     def run(self, where: str, name: str, **changes: Any) -> "Running":
-        """Start a pod, named as in the check's messages, and register its service."""
+        """Start the pod that the manifest check calls `where`, and register its service."""
         return Running(self, where, name, **changes)
 
 
@@ -76,7 +76,7 @@ class Running:
     """A running pod.
 
     Args:
-        where: the pod's name in the check's messages.
+        where: the pod's name as shown in the messages of the manifest check.
         name: name of the pod and of its folder.
         service: host name by which other pods reach it.
         settings: environment variables to add to the manifest's; an empty string removes a variable.

@@ -21,7 +21,7 @@ from tests.helpers.k8s.running import Running, Site
 OVERLAY, JOB, TRIALS = "gpu", "RayJob search-first", 3
 OPTIONS = ("--epochs", "1", "--top-k", "1", "--batch-size", "8", "--scheduler", "none", "--promote")
 MLFLOW = "http://mlflow:5000"
-TRIAL = "ImplicitFunc"  # Ray Tune's actor
+TRIAL = "ImplicitFunc"  # class of Ray Tune's actors
 
 
 def main(work: Path, data: Path) -> None:

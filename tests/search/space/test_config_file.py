@@ -27,7 +27,7 @@ def test_a_config_survives_its_file_with_the_whole_space(tracks: Dataset, tmp_pa
     assert restored.fixed == config.fixed
     written = yaml.safe_load((tmp_path / config_file.NAME).read_text())["space"]
     assert set(written) == {"dropout", "learning_rate", "decay", "width", "batch_size"}
-    assert set(fields["space"]) == {"width", "batch_size"}  # without the defaults that depend on the epochs
+    assert set(fields["space"]) == {"width", "batch_size"}  # the defaults that depend on the epochs are omitted
     assert {name: value for name, value in fields.items() if name != "space"} == {
         name: value for name, value in vars(config).items() if name != "space"
     }
@@ -68,7 +68,7 @@ def test_an_incomplete_file_is_refused(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
 def test_run_yaml_repeats_the_search(tracks: Dataset, ray_cluster: None, tmp_path: Path, sampler: str) -> None:
-    """The trials run one at a time, so each draw sees the same results."""
+    """The trials run one at a time, so each draw is based on the same earlier results."""
     first = new_ledger(tmp_path / "first", tracks, trials=5, epochs=1, sampler=sampler, seed=3)
     search(first, tracks, tmp_path / "first", most=1)
     config = SearchConfig(**config_file.read(first.folder / "run.yaml"))

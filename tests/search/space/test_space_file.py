@@ -14,7 +14,7 @@ EXAMPLE = ROOT / "experiments" / "space.yaml"
 
 def test_the_example_covers_every_value_and_form() -> None:
     entries = read(EXAMPLE)
-    assert set(entries) == set(KINDS) - {"network"}  # which --model sets
+    assert set(entries) == set(KINDS) - {"network"}  # the network is set by --model
     assert to_distributions(entries) == {
         "dropout": FloatDistribution(0.1, 0.6),
         "learning_rate": FloatDistribution(1e-4, 1e-2, log=True),

@@ -12,7 +12,7 @@ NAMES = ("spring", "summer", "autumn")
 
 @pytest.fixture
 def storages() -> list[BaseStorage]:
-    """Storages with one study each; all studies have the same id, one complete trial and one running trial."""
+    """Storages with one study each; all studies have the same ID, one completed trial and one running trial."""
     storages: list[BaseStorage] = []
     for number, name in enumerate(NAMES):
         storage = InMemoryStorage()
@@ -30,7 +30,7 @@ def storages() -> list[BaseStorage]:
 
 @pytest.fixture
 def combined(storages: list[BaseStorage]) -> DashboardStorage:
-    """All these storages combined, with one more of them discovered each time the studies are listed."""
+    """The storages combined into one, which discovers one more of them each time the studies are listed."""
     remaining = list(storages)
     return DashboardStorage(lambda: [remaining.pop(0)] if remaining else [])
 

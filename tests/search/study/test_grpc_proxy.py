@@ -28,7 +28,7 @@ def free_port() -> int:
 
 @contextmanager
 def proxy(folder: Path) -> Iterator[str]:
-    """Serve a proxy of an SQLite database, and yield its address."""
+    """Serve a proxy for an SQLite database, and yield the proxy's address."""
     port = free_port()
     server = make_server(get_storage(RDBStorage(f"sqlite:///{folder / 'team.db'}")), "127.0.0.1", port)
     server.start()

@@ -65,7 +65,7 @@ def test_an_index_has_what_the_study_has(tracks: Dataset, tmp_path: Path, steps:
 
 
 class Counted(list[FrozenTrial]):
-    """A list that counts how often one of its items is read."""
+    """A list that counts how often its items are read."""
 
     reads = 0
 

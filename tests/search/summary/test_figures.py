@@ -23,7 +23,7 @@ CHOICES = {"augmentation": ["none", "erasing"], "normalisation": ["none", "batch
 
 
 def searched(folder: Path, tracks: Dataset, ends: str, **changes: object) -> Ledger:
-    """Return a search with one trial per letter: c complete, s stopped, f failed, e without epochs, r running."""
+    """Return a search with one trial per letter: c for complete, s stopped, f failed, e without epochs, r running."""
     ledger = new_ledger(folder, tracks, trials=len(ends), epochs=EPOCHS, **changes)  # type: ignore[arg-type]
     draw = sampler("random", seed=1, trials=len(ends))
     for end in ends:
@@ -74,7 +74,7 @@ def test_stopped_trials_are_drawn_if_too_few_are_complete(tracks: Dataset, tmp_p
     sample = SearchData(ledger).sample(figures.MIN_TRIALS)
     assert [trial.number for trial in sample.trials] == [0, 3, 1, 2, 4]
     assert sample.values.tolist() == [min(trial.intermediate_values.values()) for trial in sample.trials]
-    caption = "2 complete trials, and 3 trials stopped early with their lowest loss"
+    caption = "2 completed trials, and the lowest losses of 3 trials that were stopped early"
     assert sample.note == caption
     assert figures.draw(ledger).page.count(caption) == 2  # importances and contour
     from matplotlib.figure import Figure

@@ -80,7 +80,7 @@ def test_fixed_settings_are_params_of_the_search(finished: FinishedSearch, run: 
     }  # fmt: skip
     assert params["batch_size"] == str(config.fixed["batch_size"])
     assert params.keys().isdisjoint({*config.distributions, "trials", "starts", "duplicates"})
-    assert run.data.tags["trials"] == "3"  # a tag, because resuming may change it, unlike a param
+    assert run.data.tags["trials"] == "3"  # a tag and not a param, because resuming may change it
     assert (run.data.tags["patience"], run.data.tags["warm_start"]) == ("9", "spring trial 3")
     assert {"patience", "time_budget", "warm_start"}.isdisjoint(params)
     assert not [name for name, text in (*params.items(), *run.data.tags.items()) if text in ("None", "[]", "{}", "")]
@@ -152,7 +152,7 @@ def test_a_note_is_short_enough_for_any_search(tracks: Dataset, tmp_path: Path) 
     parts = [Part("data", "/a/long/path" * 9, f"training {fold}", "0" * 64, counts) for fold in range(21)]
     text = description.note(ledger, parts, Resources(1, 1), finalists)
     assert "and 260 more" in text
-    assert len(text) < 8000  # the limit of MLflow's tags
+    assert len(text) < 8000  # the limit for MLflow tags
 
 
 @pytest.mark.parametrize(

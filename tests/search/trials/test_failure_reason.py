@@ -1,4 +1,4 @@
-"""The causes of failures are extracted from texts like Ray's."""
+"""The causes of failures are extracted from messages like Ray's."""
 
 from pathlib import Path
 from types import SimpleNamespace

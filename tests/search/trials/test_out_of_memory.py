@@ -1,4 +1,4 @@
-"""Real allocations larger than memory; test_tuner.py runs trials that attempt one."""
+"""Real allocations that exceed memory; test_tuner.py covers trials with such failures."""
 
 import numpy as np
 import pytest

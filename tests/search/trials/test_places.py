@@ -22,7 +22,7 @@ EPOCHS = 4
 
 
 def trainable_for(folder: Path) -> Callable[..., None]:
-    """Return a trainable that records each epoch it trains, and continues after the last one."""
+    """Return a trainable that records each epoch it trains, and resumes after the last recorded one."""
 
     def trainable(config: dict[str, Any], *, plan: object, shared: object) -> None:
         from ray import tune
@@ -118,7 +118,7 @@ def test_trials_over_the_limit_pause_and_continue(tracks: Dataset, ray_cluster: 
     ledger = new_ledger(tmp_path / "studies", tracks, trials=5, epochs=EPOCHS)
     with controlling(steps):
         server, _ = search(ledger, tracks, tmp_path, trainable=trainable_for(folder), controls=controls)
-    assert ledger.trial(enqueued[0]).params["dropout"] == 0.123  # the next trial that has started
+    assert ledger.trial(enqueued[0]).params["dropout"] == 0.123  # the enqueued trial was the next to start
     [failed] = [trial for trial in ledger.trials if trial.state is TrialState.FAIL]
     assert sorted(failed.intermediate_values) == trained(folder)[failed.number]
     assert len(failed.intermediate_values) < EPOCHS

@@ -23,7 +23,7 @@ SIX: dict[str, object] = {
     "augmentation": ["none", "erasing"],
     "normalisation": ["none", "batch"],
 }
-"""Entries searched in addition to dropout, learning rate and decay."""
+"""Search space entries in addition to dropout, learning rate and decay."""
 MORE = SIX | {"width": {"low": 8, "high": 64}, "dense": [64, 128], "precision": ["float32", "bfloat16"]}
 
 
@@ -32,7 +32,7 @@ class Shown:
 
     Attributes:
         text: the output so far.
-        now: the time in s.
+        now: the current time in s.
     """
 
     def __init__(self, ledger: Ledger) -> None:
@@ -121,7 +121,7 @@ def test_a_trial_that_waits_is_not_running(tracks: Dataset, tmp_path: Path) -> N
     assert shown.states() == {"0": "running", "1": "waiting"}
     shown.train(second, 1)
     assert "2 running" in shown.table().footer
-    shown.progress.on_trial_recover(0, [], first)  # its worker died, and it is waiting for another one
+    shown.progress.on_trial_recover(0, [], first)  # the trial's worker died, so the trial is waiting for another one
     assert "1 running" in shown.table().footer
     assert shown.states() == {"0": "waiting", "1": "running"}
 
@@ -159,7 +159,7 @@ def test_the_table_fits_the_terminal(tracks: Dataset, tmp_path: Path, space: dic
         assert max(map(len, rows)) <= width
         assert len(footer) <= 80
         assert ("…" in table.columns) == ((space == SIX and width < 80) or (space == MORE and width < 100))
-    assert shown.states()["0"] == "running", "a running trial is shown, however many have ended since"
+    assert shown.states()["0"] == "running", "a running trial stays visible even if many trials end after it starts"
     assert list(shown.states())[1:] == [str(number) for number in range(3, 18)]
     widths = {tuple(map(len, row)) for row in table.rows}
     assert len(widths) == 1, "the columns move when a cell becomes longer"

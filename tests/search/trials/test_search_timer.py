@@ -1,4 +1,4 @@
-"""What a timer records about a search, with a clock controlled by the tests."""
+"""The records of a search timer, tested with a simulated clock."""
 
 import io
 from dataclasses import replace

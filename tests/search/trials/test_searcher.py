@@ -48,7 +48,7 @@ def test_a_search_ends_with_its_number_of_trials(tracks: Dataset, tmp_path: Path
     search = searcher(new_ledger(tmp_path, tracks))
     configs = [search.suggest(name) for name in "abc"]
     assert [config["number"] for config in configs if config] == [0, 1, 2]
-    assert search.suggest("d") is None  # not finished: while trials are running, the user may allow more
+    assert search.suggest("d") is None  # not the end of the search: while trials are running, the user may allow more
     end_all(search, *"abc")
     assert search.suggest("d") == FINISHED
 

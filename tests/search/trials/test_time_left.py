@@ -25,7 +25,7 @@ def estimates(work: Work, seen: Observed, end: float) -> list[tuple[float, float
 def simulate(work: Work, *, seed: int, epoch: float = 10.0) -> tuple[Observed, float]:
     """Return a simulated search under ASHA whose epochs take the given time ±20 %, and its end time."""
     random = np.random.default_rng(seed)
-    free = [0.0] * work.slots  # when each slot is free
+    free = [0.0] * work.slots  # the time at which each slot becomes free
     rungs: dict[int, list[float]] = {rung: [] for rung in work.rungs if rung < work.epochs}
 
     def train(trial: int, epochs: int, loss: float, *, earliest: float, scale: float = 1.0) -> Run:
@@ -81,7 +81,7 @@ def test_folds_are_close_except_for_a_moment() -> None:
 
 @pytest.mark.parametrize("name", [name for name in RECORDED if "busy" in name])
 def test_other_programs_make_it_worse_but_not_useless(name: str) -> None:
-    """These searches shared two cores with up to twenty other processes that started and ended meanwhile."""
+    """These searches shared two cores with up to twenty other processes that started and ended during the search."""
     work, seen, end = RECORDED[name]
     errors = [
         abs((estimate or 0) - left) / left for left, estimate in estimates(work, seen, end) if left <= 2 / 3 * end
@@ -145,7 +145,7 @@ def test_a_resumed_search_uses_the_pace_of_earlier_drivers() -> None:
     work = Work(4, 10, finalists=1, repeats=2, slots=2)
     earlier = [Run(n, marks=((1e9, 1), (1e9 + 18, 10)), ended=0.0, loss=n, best_epoch=10) for n in range(4)]
     resumed = Observed({"trials": 0.0}, earlier)
-    assert seconds_left(work, resumed, 0.0) == pytest.approx(2 * 10 + 2 * 10, abs=10)  # repeats in parallel, final
+    assert seconds_left(work, resumed, 0.0) == pytest.approx(2 * 10 + 2 * 10, abs=10)  # parallel repeats, final run
     interrupted = Observed({"trials": 0.0}, [*earlier[:3], Run(3, marks=((1e9, 1), (1e9 + 8, 5)))])
     difference = (seconds_left(work, interrupted, 0.0) or 0) - (seconds_left(work, resumed, 0.0) or 0)
     assert difference == pytest.approx(2 * 5, abs=2)

@@ -39,7 +39,7 @@ def test_a_resumed_training_repeats_its_recorded_epochs(tracks: Dataset, tmp_pat
     before = run(shared(tracks), tmp_path / "halves", epochs=2)
     after = run(shared(tracks), tmp_path / "halves")
     assert timeless(after) == timeless(whole)
-    assert after[:2] == before  # even the times, because they are read from the state rather than measured again
+    assert after[:2] == before  # including the times, which are read from the state rather than measured again
 
 
 def test_the_state_is_saved_before_an_epoch_is_yielded(tracks: Dataset, tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_each_fold_has_its_own_seed_and_standardisation(tracks: Dataset) -> None
 
 @pytest.mark.parametrize("folds", [1, 0])
 def test_training_that_ends_far_above_guessing_has_failed(tracks: Dataset, tmp_path: Path, folds: int) -> None:
-    """Without validation tracks, as in the final training, the training loss is compared."""
+    """Without validation tracks, as in the final training, the training loss is compared with that of guessing."""
     data = shared(tracks, folds=1) if folds else merge_folds(shared(tracks, folds=1))
     with pytest.raises(DivergedError, match=r"loss is \S{1,9} after 1 epochs, more than 10 times that of guessing"):
         run(data, tmp_path, setting=replace(SETTING, learning_rate=1e3), epochs=1)

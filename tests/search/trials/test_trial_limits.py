@@ -22,7 +22,7 @@ EPOCHS = 2
 
 
 class Driver:
-    """The parts of one driver of a search, with a clock in seconds."""
+    """The parts of a search driver that limit its trials, with a simulated clock in seconds."""
 
     def __init__(self, ledger: Ledger) -> None:
         self.now = 0.0
@@ -46,7 +46,7 @@ class Driver:
         return self.limits.allow_another(len(trials), sum(trial.state.is_finished() for trial in trials))
 
     def train(self, loss: float, *, epochs: int = EPOCHS, failure: str = "", seconds: float = 10) -> None:
-        """Train a trial, with the same loss in each epoch."""
+        """Simulate a trial that has the same loss in each epoch."""
         draw = sampler("random", seed=0, trials=9)
         number = self.ledger.start_trial(draw, self.ledger.config.distributions).number
         self.timer.trial_started(number)

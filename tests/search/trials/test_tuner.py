@@ -45,7 +45,7 @@ def test_a_trial_that_asha_stops_is_pruned_everywhere(tracks: Dataset, ray_clust
 def test_the_median_rule_prunes_and_one_trial_runs_at_a_time(
     tracks: Dataset, ray_cluster: None, tmp_path: Path
 ) -> None:
-    """The last learning rates are far too small; when those trials start, a median exists to compare them with.
+    """The last learning rates are far too small; when trials with these rates start, there is already a median.
 
     All trials run in the same process, because starting a process takes longer than training on pretrained features.
     """

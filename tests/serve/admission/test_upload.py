@@ -1,4 +1,4 @@
-"""Tests for reading request bodies without a server; a request is a list of parts."""
+"""Request bodies are read without a server; lists of parts represent the requests."""
 
 import asyncio
 import gzip
@@ -184,7 +184,7 @@ def test_a_file_on_disk_leaves_memory_and_ends_with_its_request(monkeypatch: pyt
 
 
 def test_large_bodies_at_the_same_time_take_little_memory() -> None:
-    """Eight 30 MB bodies take up 240 MB."""
+    """The eight bodies of 30 MB each add up to 240 MB."""
     store = BodyStore(replace(LIMITS, body_bytes=50_000_000, memory_bytes=50_000_000))
 
     async def receive() -> int:
@@ -229,11 +229,11 @@ def test_a_folder_that_cannot_take_uploads_is_reported(tmp_path: Path) -> None:
         BodyStore(LIMITS, tmp_path / "missing")
 
 
-PACE = replace(LIMITS, body_bytes=100_000, upload_rate=1000, stall_seconds=0.2)  # 200 bytes in 0.2 s
+PACE = replace(LIMITS, body_bytes=100_000, upload_rate=1000, stall_seconds=0.2)  # at least 200 bytes every 0.2 s
 
 
 def test_a_slow_body_that_keeps_moving_is_read() -> None:
-    """The upload takes three times as long as an upload may stall."""
+    """The upload takes three times as long as the longest stall that is allowed."""
     assert read([bytes(250)] * 12, limits=PACE, pause=0.05) == [bytes(3000)]
 
 

@@ -67,7 +67,7 @@ def test_requests_during_a_batch_form_the_next_one(paused: PausedClassifier, met
         batcher = Batcher(4, metrics)
         first = await start(paused, batcher, 1)
         others = [asyncio.ensure_future(batcher(paused.classifier, windows(1, seed))) for seed in range(1, 7)]
-        await asyncio.sleep(0)  # let them enter the queue
+        await asyncio.sleep(0)  # let the songs enter the queue
         paused.go.set()
         return await asyncio.gather(first, *others)
 
@@ -172,7 +172,7 @@ def test_only_a_batch_that_is_alone_uses_all_cores(paused: PausedClassifier, met
         paused.go.set()
         await asyncio.gather(first, *others)
         await batcher(paused.classifier, windows(1, 3))
-        for seed in range(4, 8):  # whichever thread is free first
+        for seed in range(4, 8):  # any of the threads may be free first
             await batcher(paused.classifier, windows(1, seed))
 
     asyncio.run(ask())

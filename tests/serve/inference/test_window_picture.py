@@ -1,4 +1,4 @@
-"""A window's picture shows its part of the song, for any model input and block sizes."""
+"""A window's picture shows its part of the song, for any model input and block size."""
 
 from collections.abc import Iterator
 

@@ -83,7 +83,7 @@ def test_a_listed_name_with_a_private_address_is_not_contacted() -> None:
 
 
 class Receiver(BaseHTTPRequestHandler):
-    """Records requests; the path determines the status of the answer."""
+    """Records requests, and responds to each with the status that its path specifies."""
 
     received: list[tuple[str, bytes]]
 

@@ -98,7 +98,7 @@ def test_a_callback_needs_a_listed_host(endpoint: httpx.Client, picture: bytes) 
 
 
 def test_a_job_that_ends_replicas_fails(endpoint: httpx.Client, storage: Storage) -> None:
-    """The job's file may use too much memory; without a limit, the job would keep killing replicas forever."""
+    """Decoding the job's file may take too much memory; without a limit, the job would kill replicas forever."""
     url = URL.create("sqlite", database=str(storage.root / "jobs.db"))
     store = JobStore(url, keep_seconds=60)
     job = store.create("request", None, (0,))

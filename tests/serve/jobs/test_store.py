@@ -1,4 +1,4 @@
-"""The job queue: leases, claims, and leftovers of dead replicas."""
+"""The job queue: leases, claims, and jobs and files left behind by dead replicas."""
 
 import threading
 import time
@@ -59,7 +59,7 @@ def test_a_job_is_claimed_once_and_finished_once(store: JobStore) -> None:
     assert store.extend(claim, LEASE, 5.0)
     assert store.finish(claim, seconds=7.0, result="{}")
     assert not store.finish(claim, result="again")
-    store.release(claim)  # too late: it is finished
+    store.release(claim)  # too late: the job is already finished
     row = store.get(job)
     assert row
     assert (row.state, row.result, row.seconds, row.bytes) == ("done", "{}", 7.0, 0)

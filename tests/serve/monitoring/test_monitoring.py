@@ -36,8 +36,8 @@ CLUSTER_EXPRESSIONS = [rule["expr"] for group in CLUSTER["spec"]["groups"] for r
 NEEDS_A_CHANGE = {
     "ray_raygenre_model_changes_total",
     "ray_raygenre_challenger_answers_total",
-    "ray_raygenre_tagged_total",  # or the pretrained network
-    "ray_raygenre_jobs_total",  # or a job
+    "ray_raygenre_tagged_total",  # needs the pretrained network instead
+    "ray_raygenre_jobs_total",  # needs a job instead
 }
 
 
@@ -129,7 +129,7 @@ def test_requests_predictions_and_crashes_are_counted(endpoint: httpx.Client, pi
                 ("ray_raygenre_refused_files_total", {}),
             )
         )
-        if not missing and (requests, files) == (1, 2):  # the form was answered with 200
+        if not missing and (requests, files) == (1, 2):  # the form got a 200 response
             break
         assert time.monotonic() < deadline, (missing, requests, files)
         time.sleep(1)

@@ -30,7 +30,7 @@ from tests.helpers.serving import PORT
 
 
 def render(folder: Path, *, host: str = "127.0.0.1", port: int = 8000, path: str = "/music", servers: int = 1) -> str:
-    """Return Ray's configuration with one application and fictitious servers; without servers, no application."""
+    """Return Ray's configuration for one application with fictitious servers, or for none if `servers` is 0."""
     options = HAProxyConfig(
         socket_path=str(folder / "admin.sock"),
         metrics_socket_path=str(folder / "metrics.sock"),
@@ -178,7 +178,7 @@ def test_a_running_endpoint_opens_one_port_in_haproxy(endpoint: object) -> None:
 
 
 def is_ours(process: psutil.Process) -> bool:
-    """Whether a process belongs to the cluster of this test run."""
+    """Return whether a process belongs to the cluster of this test run."""
     return any(parent.pid == psutil.Process().pid for parent in process.parents())
 
 

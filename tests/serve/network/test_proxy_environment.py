@@ -17,7 +17,7 @@ def test_existing_variables_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def configurations() -> list[dict[str, Any]]:
-    """The configurations that make Ray Serve accessible from other machines."""
+    """Return the configurations that make Ray Serve accessible from other machines."""
     manifests = yaml.safe_load_all((ROOT / "k8s/base/serving.yaml").read_text())
     [service] = [manifest for manifest in manifests if manifest["kind"] == "RayService"]
     return [

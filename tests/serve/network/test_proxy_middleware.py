@@ -34,7 +34,7 @@ def pass_through(
 
 
 def passed_on(*headers: tuple[bytes, bytes], is_replica: bool = False) -> dict[bytes, bytes]:
-    """The headers that reach Ray; their names must be unique."""
+    """Return the headers that reach Ray, after checking that their names are unique."""
     received: list[tuple[bytes, bytes]] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -76,7 +76,7 @@ def test_headers_for_ray_are_removed(name: bytes) -> None:
 
 
 def test_a_replica_reads_a_body_only_as_fast_as_the_application() -> None:
-    """To detect disconnections, Ray would read the body into an unlimited queue."""
+    """By default, Ray reads the body into an unlimited queue to detect disconnections."""
     name = b"x-request-disconnect-disabled"
     assert passed_on((name, b"?0"), is_replica=True)[name] == b"?1"
 

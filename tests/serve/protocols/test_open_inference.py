@@ -23,7 +23,7 @@ OUTPUTS = ("genre", "confidence", "uncertain", "probabilities", "genres")
 
 @pytest.fixture(scope="module")
 def answers(endpoint: httpx.Client, picture: bytes, song: bytes) -> list[dict[str, Any]]:
-    """The answers of `/v1/predict` to the song and the picture."""
+    """The answers that `/v1/predict` returns for the song and the picture."""
     return [endpoint.post("/v1/predict", content=file).json() for file in (song, picture)]
 
 

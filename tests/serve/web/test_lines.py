@@ -81,7 +81,7 @@ def test_an_error_before_the_first_line_has_its_status(endpoint: httpx.Client, s
 
 @pytest.fixture
 def service(storage: Storage, tmp_path: Path, ray_cluster: None, request: pytest.FixtureRequest) -> Iterator[Service]:
-    """A replica's service in this process; the parameter is its limit on the audio in seconds."""
+    """A replica's service in this process; the parameter limits the duration of the audio, in seconds."""
     most_seconds = getattr(request, "param", 1800)
     settings = Settings(storage=str(storage.root), decoders=1, upload_folder=tmp_path, most_seconds=most_seconds)
     started = Service(settings, Keys.of(settings))
