@@ -1,6 +1,6 @@
 """Predicts songs among clutter and broken files; measures time, memory and lost songs.
 
-Run, from the project's folder (on two cores, 3000 files take some minutes):
+Run, from the project's folder (3000 files take several minutes on two cores):
     python -m benchmarks.mixed_folder                          # 3000 files, and an untrained network
     python -m benchmarks.mixed_folder --files 300 --model models:/raygenre@champion
 

@@ -113,7 +113,7 @@ def _column_type(file: pq.ParquetFile, name: str, column: str) -> Any:
     if kind is None or not any(check(kind) for check in checks):
         problem = f"its column {column} has the type {kind}" if kind else f"it has no column {column}"
         raise BatchError(
-            f"{printable(name)}: {printable(problem)}; choose a column of paths or of files' bytes with --column: "
+            f"{printable(name)}: {printable(problem)}; choose one that contains paths or files with --column: "
             f"{printable(', '.join(types))}"
         )
     return kind

@@ -81,7 +81,7 @@ class Classifier:
         if len(self.genres) != self.model.config.genres:
             raise ClassifierError(f"the network has {self.model.config.genres} outputs for {len(self.genres)} genres")
         if (needed := silence(self.model.config).shape[1:]) != self.input.shape:
-            raise ClassifierError(f"the network expects input of the shape {needed}, not {self.input.shape}")
+            raise ClassifierError(f"the network expects input of shape {needed}, not {self.input.shape}")
 
     def probabilities(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
         """Return calibrated probabilities, float32 (N, G) with rows that sum to 1, for inputs (N, *shape)."""

@@ -39,7 +39,9 @@ def network_from(variables: Mapping[str, NDArray[np.float32]]) -> MusicNetwork:
         )
         network.load_state_dict(state)
     except KeyError as error:
-        raise CheckpointError(f"the checkpoint has no variable {error}, so it is not MSD_musicnn's") from error
+        raise CheckpointError(
+            f"the checkpoint has no variable {error}, so it is not a checkpoint of MSD_musicnn"
+        ) from error
     except (RuntimeError, ValueError) as error:
         raise CheckpointError(f"the checkpoint does not fit MSD_musicnn: {error}") from error
     return network

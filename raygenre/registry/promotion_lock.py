@@ -1,7 +1,7 @@
 """A lock that lets one process at a time change the champion.
 
 With an SQLite database, the lock is a file lock on a file next to the database. The operating system releases it when
-the process ends. It also works between machines that share the folder.
+the process ends. It also works across machines that share the folder.
 
 With an MLflow server, the lock is a registered model without versions, named `LOCK_MODEL`, that exists while the lock
 is held: MLflow has no compare-and-set, but it never creates two registered models with the same name. The next process

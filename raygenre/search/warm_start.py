@@ -38,7 +38,7 @@ def warm_start(
         most: maximum number of points; the best points of each study come first.
 
     Raises:
-        OptionError: a study used a different kind of network, or none of its values is in the space.
+        OptionError: a study used a different kind of network, or none of its values is in the space of this search.
     """
     points: list[dict[str, Value]] = []
     sources: list[str] = []
@@ -61,7 +61,9 @@ def warm_start(
             sources.append(f"{setting.study} trial {setting.trial}")
     for study, fits_at_all in fitting.items():
         if not fits_at_all:
-            raise OptionError(f"--from {study}: none of its values is in the space of this search; leave it out")
+            raise OptionError(
+                f"--from {study}: none of this study's values is in the space of the search; omit this --from"
+            )
     note = f"first {', '.join(sources)}"
     if left_out:
         note += f"; some values of {', '.join(sorted(left_out))} are outside the space and are replaced by the default"

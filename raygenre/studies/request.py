@@ -78,7 +78,7 @@ class Request:
         known = {field.name for field in fields(Options)}
         if unknown := content["options"].keys() - known:
             raise RequestError(
-                f"the study was submitted by another version of raygenre, which has the options "
+                f"the study was submitted by another version of raygenre, with options that this version lacks: "
                 f"{', '.join(sorted(unknown))}; install the same version on the cluster and on your machine"
             )
         values = {name: _value(name, value) for name, value in content["options"].items()}

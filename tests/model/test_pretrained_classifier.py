@@ -1,4 +1,4 @@
-"""Classifiers on pretrained features need no other files, and refuse to load replaced ones."""
+"""Classifiers on pretrained features need only their own folder, and detect changed files in it."""
 
 import json
 import shutil
@@ -121,10 +121,10 @@ def test_the_self_check_covers_the_extractor(original: Classifier, saved: Path, 
 
 def test_a_network_and_its_input_must_fit(features: Features) -> None:
     head = small_head(features, GENRES).model
-    with pytest.raises(ClassifierError, match=r"expects input of the shape \(\d+,\), not \(128, 333\)"):
+    with pytest.raises(ClassifierError, match=r"expects input of shape \(\d+,\), not \(128, 333\)"):
         Classifier(head, GENRES, input=LEVELS)
     cnn = GenreCNN(ModelConfig(genres=3, widths=(4, 4, 4)))
-    with pytest.raises(ClassifierError, match=r"expects input of the shape \(128, 333\), not \(\d+,\)"):
+    with pytest.raises(ClassifierError, match=r"expects input of shape \(128, 333\), not \(\d+,\)"):
         Classifier(cnn, GENRES, input=features)
 
 

@@ -61,7 +61,7 @@ def test_only_what_fits_into_the_space_is_taken(tracks: Dataset, studies: Locati
     assert [set(point) for point in config.starts] == [{"learning_rate"}, {"dropout", "learning_rate"}]
     assert notes["warm start"].endswith("some values of dropout are outside the space and are replaced by the default")
     space.write_text("dropout: {low: 0.7, high: 0.9}\ndecay: 0.1\nlearning_rate: 0.1\n")
-    with pytest.raises(OptionError, match="--from autumn: none of its values is in the space"):
+    with pytest.raises(OptionError, match="--from autumn: none of this study's values is in the space"):
         resolved(tracks, earlier, preset="original", space=space)
 
 

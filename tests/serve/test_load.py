@@ -1,6 +1,6 @@
 """The endpoint under load with default settings: champion changes and fourfold overload.
 
-The new champions are intact or damaged, and the overload is four times the endpoint's capacity.
+Both intact and damaged new champions are tested. The overload is four times the endpoint's capacity.
 
 `pytest -m slow --junitxml=FILE tests/serve/test_load.py` records the measurements.
 """

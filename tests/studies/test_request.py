@@ -44,7 +44,7 @@ def test_passwords_are_not_stored() -> None:
 def test_another_version_is_named() -> None:
     content = json.loads(Request.of(Options(), with_files=False, ship=True, variables=()).to_json())
     content["options"]["rounds"] = 3
-    with pytest.raises(RequestError, match="another version of raygenre, which has the options rounds"):
+    with pytest.raises(RequestError, match="another version of raygenre, with options that this version lacks: rounds"):
         Request.from_json(json.dumps(content))
 
 

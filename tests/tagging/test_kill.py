@@ -50,7 +50,7 @@ def test_kills_damage_no_file_and_all_is_taken_back(tmp_path: Path) -> None:
         assert present_genre(path).genres == ("Jazz", "Blues")
     results = list(undo(read_log(log)))
     assert {result.outcome for result in results} <= {"restored", "unchanged"}
-    assert {path: path.read_bytes() for path in music.iterdir()} == old  # no other files exist either
+    assert {path: path.read_bytes() for path in music.iterdir()} == old  # and there are no other files
 
 
 def run_and_kill(music: Path, log: Path, *, after: int, delay: float) -> None:
