@@ -193,8 +193,8 @@ class TuneSession:
     def _load_and_connect(self, source: Path | None, *, merge_case: bool) -> tuple[Dataset, str]:
         """Load the tracks, and return them with the text from `connect`.
 
-        The text is empty if Ray has not started yet. Ray starts while synthetic tracks are being generated. With real data,
-        Ray starts later, because the options may turn out not to suit the data.
+        The text is empty if Ray has not started yet. Ray starts while synthetic tracks are being generated. With real
+        data, Ray starts later, because the options may turn out not to suit the data.
         """
         if source:
             return self._load(source, merge_case=merge_case), ""
