@@ -84,8 +84,8 @@ class TuneSession:
     """One run of a search, with everything that it loads and prints.
 
     Args:
-        controls: limits that may change while the search runs, and through which it reports how many places it could
-            use. A search with controls shares its machine with other searches.
+        controls: limits that may change while the search runs; the search also uses them to report how many places it
+            could use. A search with controls shares its machine with other searches.
 
     Attributes:
         ledger: ledger of the study; None until it is open.
@@ -193,8 +193,8 @@ class TuneSession:
     def _load_and_connect(self, source: Path | None, *, merge_case: bool) -> tuple[Dataset, str]:
         """Load the tracks, and return them with the text from `connect`.
 
-        The text is empty if Ray has not started yet. Ray starts while synthetic tracks are being generated. With real data,
-        Ray starts later, because the options may turn out not to suit the data.
+        The text is empty if Ray has not started yet. Ray starts while synthetic tracks are being generated. With
+        real data, Ray starts later, because the options may turn out not to suit the data.
         """
         if source:
             return self._load(source, merge_case=merge_case), ""
