@@ -95,7 +95,7 @@ def fill_folder(root: Path, songs: int, seconds: float) -> list[Path]:
 
 
 def rate(name: str, songs: int, run: Callable[[], object]) -> None:
-    """Print how many songs per second a method predicts."""
+    """Print how many songs per second a method classifies."""
     started = time.monotonic()
     run()
     seconds = time.monotonic() - started
@@ -104,7 +104,7 @@ def rate(name: str, songs: int, run: Callable[[], object]) -> None:
 
 @contextmanager
 def sampled_memory() -> Iterator[list[tuple[float, float]]]:
-    """Yield a list to which the memory of this process and of its largest descendant, in MiB, is added every second."""
+    """Yield a list of samples, one per second: the memory, in MiB, of this process and of its largest descendant."""
     samples, stopped = [(0.0, 0.0)], threading.Event()
 
     def sample() -> None:

@@ -1,4 +1,4 @@
-"""Compares the duration of a training epoch with that of a plain PyTorch loop.
+"""Compares the duration of a training epoch with that of an epoch in a plain PyTorch loop.
 
 Run from the project's folder (7 minutes on 2 cores):
     python benchmarks/epoch.py --data PATH       # a folder as for tune.py; without it, synthetic images are used
@@ -6,8 +6,8 @@ Run from the project's folder (7 minutes on 2 cores):
 The plain loop is a typical first version: it decodes every PNG again in each epoch and trains on all 288×432 RGB pixels
 in float32, with the same channel counts. raygenre decodes each image once and trains on levels (128×333, one channel).
 The two loops alternate in this process with the same number of torch threads, and the table shows medians. Finally, two
-processes train concurrently with one thread each, as two trials do. Half of their epoch duration is comparable to the
-duration of one epoch on two threads.
+processes train concurrently with one thread each, as two trials of a search do. Half the duration of their epochs can
+be compared with the duration of one epoch on two threads.
 """
 
 import statistics

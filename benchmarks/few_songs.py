@@ -5,14 +5,14 @@ Run from the project's folder, after `raygenre pretrained install`:
     .venv/bin/python benchmarks/few_songs.py --searches        # also two searches on 100 songs, 10 minutes more
 
 The songs are synthetic and deliberately hard: an 8 s clip of one of five genres, mixed with a quieter clip of another
-genre (−6 to −2 dB) and with noise. Each seed draws different training songs and initial weights; the 100 test songs
-(20 of each genre) are always the same. Each network uses a fixed setting, the first point of its preset, and is tested
+genre (−6 to −2 dB) and with noise. Each seed uses different training songs and initial weights; the 100 test songs (20
+of each genre) are always the same. Each network uses a fixed setting, the first point of its preset, and is tested
 after its last epoch, so no tracks are used for selection. All runs process about the same total number of songs, so
 runs with fewer songs train for more epochs. Each result is also printed as soon as it is available.
 
 Each search is a complete run of `raygenre tune` with its own storage. Both use the same 100 FLAC files, 20 of each
-genre, and the same number of trials and epochs. The measured times cover everything from the start of the command to
-the champion, including Ray's startup and MLflow.
+genre, and the same number of trials and epochs. The measured times cover everything from the start of the command until
+there is a champion, including Ray's startup and MLflow.
 """
 
 import json
@@ -155,7 +155,7 @@ def accuracy(
 
 
 def searched(trials: int, epochs: int) -> Table:
-    """Return a table of the two searches: seconds from start to champion, and test accuracy."""
+    """Return a table of the two searches: seconds until there is a champion, and test accuracy."""
     command = Path(sys.executable).with_name("raygenre")
     table = Table("search", "s to the champion", "test accuracy", title=f"{trials} trials of up to {epochs} epochs")
     scratch = Path(tempfile.mkdtemp(prefix="raygenre-few-songs-"))

@@ -7,8 +7,8 @@ Settings sampled from the default space are each trained on five folds, and once
 Losses are compared within folds, so a fold's difficulty does not affect the result. What remains is how much a
 setting's rank varies between folds (interaction) and between seeds. These variances are then used to simulate searches
 with a fixed budget, from few trials on many folds to many trials on one fold. As in a real search, the best three
-settings are then trained two more times. The table shows how much the winner's true loss exceeds that of the best of a
-thousand settings.
+settings are then trained two more times. The table shows by how much the winner's true loss exceeds that of the best of
+a thousand settings.
 """
 
 import json

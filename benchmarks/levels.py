@@ -1,4 +1,4 @@
-"""Compares spectrogram speed with that of librosa and matplotlib; measures memory use.
+"""Compares how fast raygenre and librosa compute spectrograms; measures raygenre's memory.
 
 Run from the project's folder (2 minutes on 2 cores):
     pip install -e '.[bench]'
@@ -6,9 +6,9 @@ Run from the project's folder (2 minutes on 2 cores):
     python benchmarks/levels.py --clips DIR      # your own audio files
 
 Times are CPU times of this process (user and system) on one thread. The methods are measured alternately, and the table
-shows medians. librosa and matplotlib draw the image to a PNG file in memory, as the dataset's author did. raygenre's
-levels contain the same image (tests/spectrogram/test_levels.py compares every pixel). The time to write the levels to a
-PNG file is measured as well. Memory use is measured over 1000 songs.
+shows medians. librosa and matplotlib draw the image and write it to a PNG file in memory, as the dataset's author did.
+raygenre's levels contain the same image (tests/spectrogram/test_levels.py compares every pixel). The time to write the
+levels to a PNG file is measured as well. Memory use is measured over 1000 songs.
 """
 
 import io
@@ -108,7 +108,7 @@ def png_by_librosa(samples: Samples) -> bytes:
 
 
 def measure(methods: dict[str, list[Callable[[], object]]], repeats: int) -> dict[str, list[float]]:
-    """Return the CPU time of each call in seconds; the methods alternate on each clip, after a warm-up call."""
+    """Return the CPU time of each call in seconds; the methods take turns on each clip, after a warm-up call."""
     for calls in methods.values():
         calls[0]()
     times: dict[str, list[float]] = {method: [] for method in methods}
@@ -131,7 +131,7 @@ def table_of(times: dict[str, list[float]], title: str) -> Table:
 
 
 def streaming(files: list[bytes], songs: int) -> Table:
-    """Render a tree of songs as `raygenre render` does, and return a table of this process's memory use."""
+    """Render a folder of songs as `raygenre render` does, and return a table of this process's memory use."""
     table = Table("songs rendered from MP3 to PNG", "resident memory, MiB", title="raygenre render, in one process")
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder) / "songs" / "class"

@@ -1,4 +1,4 @@
-"""Predicts songs among clutter and broken files; measures time, memory and lost songs.
+"""Classifies songs among clutter and broken files; measures time, memory and lost songs.
 
 Run, from the project's folder (3000 files take several minutes on two cores):
     python -m benchmarks.mixed_folder                          # 3000 files, and an untrained network

@@ -72,7 +72,7 @@ def sleeping(config: dict[str, Any], *, plan: "ray.ObjectRef[Plan]", shared: obj
 
 
 def stock(config: dict[str, float]) -> None:
-    """Trainable for the stock search; it only reports one epoch."""
+    """Trainable for the stock search; all it does is report one epoch."""
     tune.report(dict.fromkeys(METRICS, 1.0) | {"epoch": 1})
 
 
@@ -255,7 +255,12 @@ def main(
 
 
 def blocks_text(unit: str, ends: Sequence[float]) -> str:
-    """Return each block's duration, and the ratio of the last to the first, given the times at which trials ended."""
+    """Return the duration of each block of trials, and the ratio of the last duration to the first.
+
+    Args:
+        unit: the unit of the durations, for the text.
+        ends: the time, or the driver's CPU time, at the end of each trial.
+    """
     blocks = [after - before for before, after in itertools.pairwise([0.0, *ends[BLOCK - 1 :: BLOCK]])]
     texts = ", ".join(f"{block:.1f}" for block in blocks)
     return f"{unit} per {BLOCK} trials: {texts}; the last takes {blocks[-1] / blocks[0]:.2f} times as long as the first"

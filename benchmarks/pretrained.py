@@ -7,8 +7,8 @@ Run from the project's folder, after `raygenre pretrained install`:
     python benchmarks/pretrained.py --memory 10              # also memory over a recording of ten hours, minutes more
 
 Times are for the network alone on one thread, without decoding or spectrograms. The methods alternate, and the table
-shows the fastest and the median repetition. CPU time of the process is measured, so other programs have little effect.
-To use at most AVX2, set ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2.
+shows the shortest and the median time. CPU time of the process is measured, so other programs have little effect. To
+use at most AVX2, set ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2.
 
 - direct: each convolution as torch's conv2d, normalised and then pooled, as in the original.
 - direct, one by one: the same, one patch at a time.
@@ -19,7 +19,7 @@ To use at most AVX2, set ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_EN
 
 In the reference, the shape of `CLIP/tags` is (patches, 50). The shape of `CLIP/max` and `CLIP/mean`, which are the
 features before the dense layer, is (patches, 753). Differences are also reported in standard deviations of the
-reference's values.
+reference values.
 """
 
 import json
@@ -132,7 +132,7 @@ def pooled_first(layer: PooledConvolution, patches: Tensor) -> Tensor:
 
 
 def by_fft(layer: PooledConvolution, patches: Tensor) -> Tensor:
-    """Compute a layer (P, T, M) → (P, C, T) with FFTs if its kernels are wide; long kernels are slower this way."""
+    """Compute a layer (P, T, M) → (P, C, T) with FFTs if its kernels are wide; for long kernels, FFTs are slower."""
     if layer.bands == 1:
         return layer.forward(patches)
     size = (200, log_mel.BANDS)  # a length for which FFTs are fast, with room for the kernel
@@ -239,8 +239,8 @@ class Layer:
 def streaming(hours: float) -> Table:
     """Return a table of this process's memory while a network processes a long recording.
 
-    To save time, the network has two channels of each kind and random weights. With the real network, the window means
-    require another 0.7 MB per hour.
+    To save time, the network has two channels of each kind and random weights. With the real network, the means over
+    windows require another 0.7 MB per hour of audio.
     """
     table = Table("hours", "resident memory, MiB", title=f"Samples of {hours:g} hours to features")
     block = synthesise("bells", seed=0)  # 30 s at 22 050 Hz; treated as 41 s at 16 kHz

@@ -15,7 +15,7 @@ def family(process: int) -> dict[int, list[str]]:
 
 
 def start_times(pids: Iterable[int]) -> dict[int, str]:
-    """Return the start times of the running processes, in ticks since boot.
+    """Return the start times of those processes that are running, in ticks since boot.
 
     An id alone does not identify a process, because the system reuses ids.
     """
@@ -29,7 +29,7 @@ def cpu_seconds(process: int) -> float:
 
 
 def titled(title: str, process: int) -> list[int]:
-    """Return the ids of a process and its descendants whose command line contains `title`."""
+    """Return the ids of the processes in a `family` whose command line contains `title`."""
     matches = []
     for pid in family(process):
         with suppress(OSError):

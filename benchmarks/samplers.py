@@ -26,7 +26,7 @@ HIGH = {"dropout": 0.5, "learning_rate": 5e-3, "decay": 9 / 40}
 
 
 def excess(params: dict[str, float], centre: np.ndarray) -> float:
-    """Return how much a setting's noise-free loss exceeds the minimum."""
+    """Return by how much a setting's noise-free loss exceeds the minimum."""
     dropout = params["dropout"] / HIGH["dropout"]
     rate, decay = (
         np.log(params[name] / LOW[name]) / np.log(HIGH[name] / LOW[name]) for name in ("learning_rate", "decay")
@@ -36,7 +36,7 @@ def excess(params: dict[str, float], centre: np.ndarray) -> float:
 
 
 def search(name: SamplerName, trials: int, seed: int) -> float:
-    """Run a search; return how much its best setting's noise-free loss exceeds the minimum."""
+    """Run a search; return by how much its best setting's noise-free loss exceeds the minimum."""
     generator = np.random.default_rng(seed)
     centre = generator.uniform(0.2, 0.8, 3)
     study = optuna.create_study(sampler=sampler(name, seed=seed, trials=trials))

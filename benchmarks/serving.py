@@ -5,12 +5,12 @@ Run from the project's folder (25 minutes on 2 cores):
     python -m benchmarks.serving                  # synthetic images and songs
     python -m benchmarks.serving --data PATH      # images of a dataset, and its MP3s if it has any
 
-In every round, each server is restarted and warmed up. Then one client sends images for several seconds, and sixteen
-clients do the same; MP3s of 30 s follow in the same way. The clients run on the same machine and cores as the server.
-Every response is compared with the classifier's own prediction. CPU time covers all processes that the server started,
-including Ray's and HAProxy's. It is compared with a loop that decodes and classifies the same files in one process
-without a server. The table shows medians over the rounds, and the ratio of raygenre's requests per second to each
-server's in the same round.
+In every round, each server is restarted and warmed up. Then one client sends images for several seconds, after which
+sixteen clients do the same. This is repeated with MP3s of 30 s. The clients run on the same machine and cores as the
+server. Every response is compared with the classifier's own prediction. CPU time covers all processes that the server
+started, including Ray's and HAProxy's. It is compared with the CPU time of a loop that decodes and classifies the same
+files in one process without a server. The table shows medians over the rounds, and the ratio of raygenre's requests per
+second to those of each server in the same round.
 """
 
 import http.client
@@ -129,7 +129,7 @@ def show(console: Console, results: dict[Case, list[Load]], loop_ms: dict[str, l
 
 
 def _ratio(ours: list[Load], others: list[Load]) -> str:
-    """Return the ratio of requests per second, as the median over rounds."""
+    """Return the median over the rounds of the ratio of requests per second."""
     if not ours or ours is others:
         return ""
     ratios = [load.rate / peer.rate for load, peer in zip(ours, others, strict=True)]

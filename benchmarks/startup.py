@@ -5,7 +5,7 @@ Run from the project's folder (2 minutes on 2 quiet cores):
 
 Each command runs in its own process, with a storage folder that contains a champion of the default width, and with one
 30 s clip. The first call of each command is not counted, because it reads libraries from disk. The table shows the
-fastest repeat. The exit status is 1 if a command takes longer than its limit, which assumes two quiet cores.
+shortest time. The exit status is 1 if a command takes longer than its limit, which assumes two quiet cores.
 """
 
 import os

@@ -90,7 +90,7 @@ def add_tags(path: Path, title: str) -> None:
 
 
 def write_all(folder: Path, log_path: Path) -> None:
-    """Write the genre to all songs that have no genre."""
+    """Write the genre `GENRE` to all songs that have none."""
     remove_abandoned(folder)
     with TagLog(log_path) as log:
         for path in sorted(folder.iterdir()):

@@ -3,9 +3,9 @@
 Run, from the project's folder (150 epochs with each of three seeds; an interrupted command resumes):
     python experiments/baseline.py --data PATH
 
-The protocol draws 800 training and 199 test images at random, so some recordings have copies in both sets. It uses 5 %
-of the training images for validation, and trains for 150 epochs with NAdam and learning-rate decay, without
-augmentation. The author's network classified 70.85 % of the test images correctly.
+The protocol draws 800 training and 199 test images at random, so some of the recordings that the dataset contains more
+than once are in both sets. It uses 5 % of the training images for validation, and trains for 150 epochs with NAdam and
+learning-rate decay, without augmentation. The author's network classified 70.85 % of the test images correctly.
 """
 
 import statistics

@@ -119,9 +119,9 @@ def uv_environment() -> dict[str, str]:
     """Return an environment in which uv uses the same package sources as pip.
 
     By default, uv ignores pip's configuration and would bypass a company's mirror. The index strategy set here makes uv
-    compare the versions in all indexes, as pip does, instead of using the first index that has the package. However, uv
-    uses that version's files from the first index, whereas pip uses the files that fit this machine best. The main
-    index comes first, because it has files for all machines.
+    compare the versions in all indexes, as pip does, instead of using the first index that has the package. However, if
+    several indexes have the same version, uv takes its files from the first of them, whereas pip takes the files that
+    fit this machine best. The main index comes first, because it has files for all machines.
     """
     listing = subprocess.run([*PIP, "config", "list"], capture_output=True, text=True, check=True).stdout
     settings = {key: ast.literal_eval(value) for key, _, value in (row.partition("=") for row in listing.splitlines())}

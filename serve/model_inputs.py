@@ -18,7 +18,7 @@ Reader = Callable[[Content, InputKind], Awaitable[Song]]
 async def inputs_of(
     file: UploadedFile | Song, champion: LiveModel, challenger: LiveModel | None, read: Reader
 ) -> tuple[Song, Song | None]:
-    """Return both models' inputs for a file or a picture's levels; identical inputs are computed only once.
+    """Return both models' inputs for a file, or for the levels of a picture; identical inputs are computed only once.
 
     The challenger's input is None if only the champion can use the file.
     """

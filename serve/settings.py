@@ -2,8 +2,8 @@
 
 For example, the field `most_bytes` is read from `RAYGENRE_MOST_BYTES`; `serve run serve.app:app most_bytes=1000000`
 sets the same field and overrides the environment. The defaults are safe for an endpoint on the public internet. PNGs
-need no pixel limit: a PNG is refused before decompression if any of its headers states a size other than the dataset's
-432×288.
+need no pixel limit: a PNG is refused before decompression if any of its headers states a size other than 432×288, the
+size of the dataset's images.
 """
 
 import os

@@ -57,7 +57,7 @@ GROUPS = {
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Skip files with only slow tests unless slow tests are selected, because importing some takes several seconds."""
+    """Skip files with only slow tests unless slow tests are selected, as some files take several seconds to import."""
     wanted = config.option.markexpr
     if wanted in ("not slow", "unit", "integration", "unit or integration") and collection_path.suffix == ".py":
         return bool(re.search(r"^pytestmark = .*mark\.slow\b", collection_path.read_text(), re.MULTILINE)) or None
@@ -68,8 +68,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests as `integration` or `unit`, and group them by the expensive fixture that they share, or else by file.
 
-    Workers process the groups in the order of the tests, so the tests are sorted such that the longest groups start
-    first.
+    Workers process the groups in the order of the tests, so the tests are sorted to start the longest groups first.
     """
     order = {}
     for item in items:

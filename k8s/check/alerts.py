@@ -12,7 +12,7 @@ RUNBOOK = ROOT / "docs" / "kubernetes" / "runbook.md"
 
 
 def problems(resources: list[Resource]) -> Iterator[str]:
-    """Yield alerts that differ from serve/monitoring, are missing, or have no section in the runbook."""
+    """Yield alerts that are missing, differ from those in serve/monitoring, or have no section in the runbook."""
     for resource in (one for one in resources if one["kind"] == "PrometheusRule"):
         rules = {rule["alert"]: rule for group in resource["spec"]["groups"] for rule in group["rules"]}
         for rule in (one for group in yaml.safe_load(ENDPOINT.read_text())["groups"] for one in group["rules"]):

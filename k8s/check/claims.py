@@ -35,7 +35,7 @@ def problems(resources: list[Resource]) -> Iterator[str]:
 
 
 def _once(claim: Resource, resources: list[Resource]) -> Iterator[str]:
-    """Yield a line if several pods, not counting jobs, mount a single-node claim at once."""
+    """Yield a line if several pods, other than those of jobs, mount one single-node claim."""
     users = [pod for pod in pods(resources) if claim["metadata"]["name"] in _mounted(pod)]
     counts = {
         pod.where: sums.count(pod, upgrading=True) for pod in users if pod.owner["kind"] not in ("Job", "CronJob")

@@ -29,7 +29,7 @@ class Setting:
 
 
 def environment(pod: Pod, resources: list[Resource]) -> dict[str, Setting]:
-    """Return the variables by name, except those from Secrets, which the rendering lacks."""
+    """Return the variables by name, without those from Secrets, which are not rendered."""
     maps = {one["metadata"]["name"]: one for one in resources if one["kind"] == "ConfigMap"}
     return dict(_variables(pod, maps))
 

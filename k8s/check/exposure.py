@@ -1,4 +1,4 @@
-"""Checks external routes, exposed ports that accept code, and accounts with all permissions.
+"""Checks external routes, exposed ports that accept jobs, and accounts with all permissions.
 
 Ray's dashboard, its client port and its GCS accept jobs without authentication. A head's service exposes all three.
 """

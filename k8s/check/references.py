@@ -177,7 +177,7 @@ def addresses(resource: Resource) -> Iterator[tuple[str, int]]:
 
 
 def _addressed(resource: Resource) -> Iterator[tuple[str, int, str]]:
-    """Yield the same services and ports as `addresses`, each with the field that refers to them."""
+    """Yield the services and ports that `addresses` yields, each pair with the field naming it."""
     texts = {f"data.{key}": text for key, text in (resource.get("data") or {}).items()}
     texts = texts if resource["kind"] == "ConfigMap" else {}
     cluster = clusters(resource) or {}

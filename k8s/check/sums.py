@@ -1,7 +1,8 @@
 """Computes the total requests and limits of an overlay's pods and claims, for each state.
 
-The loader and MLflow's migration do not count, because they end before the pods that depend on them start. During an
-upgrade, the endpoint has a second Ray cluster of the same size, and each Deployment has its surge of additional pods.
+The loader and MLflow's migration are not counted, because they end before the pods that depend on them start. During an
+upgrade, the endpoint has a second Ray cluster of the same size, and each Deployment has the additional pods that its
+surge allows.
 """
 
 from collections.abc import Iterator
@@ -63,7 +64,7 @@ def total(resources: list[Resource], *, most: bool = False, upgrading: bool = Fa
 
     Args:
         most: whether the endpoint has its maximum instead of its minimum number of workers.
-        upgrading: whether new pods run next to the pods that they replace.
+        upgrading: whether new pods run at the same time as the pods that they replace.
         number: number of concurrent searches, each with its maximum number of workers.
     """
     sums: Sums = {}
@@ -94,7 +95,7 @@ def count(pod: Pod, *, most: bool = True, upgrading: bool = False) -> int:
 
 
 def of_pod(pod: Pod, resources: list[Resource]) -> Sums:
-    """Return a pod's requests and limits: those of all its containers, or of its largest init container if larger."""
+    """Return a pod's requests and limits: those of all its containers, or of an init container that needs more."""
     kinds = ("containers", "initContainers")
     running, first = ([of_container(one, resources) for one in pod.spec.get(kind, [])] for kind in kinds)
     keys = {key for sums in [*running, *first] for key in sums}

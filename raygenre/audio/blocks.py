@@ -44,7 +44,7 @@ def blocks(
 ) -> Generator[NDArray[np.float32], None, None]:
     """Decode an audio file block by block.
 
-    Reading starts, and errors are raised, only when blocks are requested. Closing the generator closes the file.
+    The file is read, and errors are raised, only when blocks are requested. Closing the generator closes the file.
 
     Args:
         source: path, bytes or binary stream. A stream is read from its beginning if it is seekable, otherwise from its
@@ -56,8 +56,7 @@ def blocks(
             ValueError, stops decoding and propagates.
 
     Yields:
-        float32 (N,) with N > 0; the blocks differ in length and contain a few seconds each. At least one block is
-        yielded for every file.
+        blocks of a few seconds each, of varying length, float32 (N,) with N > 0; at least one for every file.
 
     Raises:
         AudioError: the file is not audio; is damaged, empty or too long (TooLongError); has a sample rate outside the
@@ -75,7 +74,7 @@ def blocks(
                 if not container.streams.audio:
                     raise AudioError(no_track_reason(stream, found.name))
                 index = _track(container, longest_seconds, on_packet)
-                if len(container.streams.audio) > 1:  # `_track` has read packets, so decoding starts again
+                if len(container.streams.audio) > 1:  # `_track` has read packets, so the file is opened again
                     container.close()
                     stream.seek(0)
                     container = opened.enter_context(_open(stream))
@@ -125,8 +124,8 @@ def _open(stream: IO[bytes]) -> av.container.InputContainer:
 def _track(container: av.container.InputContainer, longest_seconds: float, on_packet: Callable[[], object]) -> int:
     """Return the index of the audio track to decode: the default track or, if that is silent, the first audible one.
 
-    If there are several tracks, packets are read until the preferred track turns out to contain sound, because a
-    default track may be silent.
+    If there are several tracks, packets are read until the first choice turns out to contain sound, because even
+    a default track may be silent.
 
     Raises:
         AudioError: FFmpeg has no decoder for any of the tracks.

@@ -122,15 +122,15 @@ def stream_windows(
     *,
     on_samples: Callable[[float, NDArray[np.float32]], object] = lambda start, samples: None,
 ) -> Iterator[Window]:
-    """Cut a song into the same windows as `windows` does, while its samples arrive.
+    """Cut a song into windows as its samples arrive, with the same result as `windows`.
 
     At most two windows are kept in memory, because the last window may start anywhere within the previous one.
 
     Args:
         parts: the song in pieces of any length, float32 (N,) at 22 050 Hz.
         on_samples: function to call whenever samples of a window have arrived, with the window's start in s and all of
-            its samples so far. If the song turns out to have a window with this start, that window begins with these
-            samples.
+            its samples so far. The song may turn out to have no window with this start; if it has one, that
+            window begins with these samples.
 
     Raises:
         AudioError: the song is shorter than 3 s.
@@ -175,9 +175,9 @@ def middle_window(samples: NDArray[np.float32]) -> Window:
 def decode_middle(source: Path | bytes | IO[bytes]) -> Window:
     """Decode the window that `middle_window` returns for a song; memory use does not grow with the song's length.
 
-    Containers often state a wrong duration, so the middle is known only at the end. Until then, the second half of the
-    samples decoded so far is kept in memory. If that half is longer than ten minutes, the song is decoded again up to
-    its middle.
+    Containers often state a wrong duration, so the middle is known only once the whole song has been decoded. Until
+    then, the second half of the samples decoded so far is kept in memory. If that half is longer than ten minutes, the
+    song is decoded again up to its middle.
 
     Args:
         source: path, bytes or binary stream, as for `decode`.

@@ -1,4 +1,4 @@
-"""Explain why FFmpeg cannot decode a file, by naming what is wrong with the file."""
+"""Explain what is wrong with a file that FFmpeg cannot decode."""
 
 import io
 import struct
@@ -17,7 +17,7 @@ def failure_reason(stream: IO[bytes], name: str, error: Exception) -> str:
     Args:
         stream: the file, seekable.
         name: name of its format, such as `MP4`.
-        error: FFmpeg's error, or the error that reading the file raised.
+        error: FFmpeg's error, or the error raised while reading the file.
     """
     if isinstance(error, av.error.MemoryError):
         return f"the {name} file needs more memory to decode than is available; {_CONVERT}"
@@ -27,7 +27,7 @@ def failure_reason(stream: IO[bytes], name: str, error: Exception) -> str:
 
 
 def no_track_reason(stream: IO[bytes], name: str) -> str:
-    """Return the message for a file in which FFmpeg finds no audio track, given the arguments of `failure_reason`."""
+    """Return the message for a file in which FFmpeg finds no audio track; arguments as for `failure_reason`."""
     return _missing_part(stream, name) or "the file has no audio track; choose a file that has one"
 
 

@@ -1,4 +1,4 @@
-"""The audio formats that are supported, and detection of a file's type from its content.
+"""The supported audio formats, and the detection of a file's type from its content.
 
 The commands and the endpoint determine a file's type from its first bytes, never from its name or content type.
 Suffixes are used only to select files in a folder.
@@ -20,7 +20,7 @@ from raygenre.audio.frames import find_frames
 
 Kind = Literal["png", "audio"]
 
-HEAD_BYTES = 1 << 17  # bytes to pass to `detect`; also the maximum size of junk that is skipped before the first frame
+HEAD_BYTES = 1 << 17  # bytes to pass to `detect`; also the maximum amount of junk skipped before the first frame
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -91,7 +91,7 @@ _BYTE_ORDER_MARKS = (
     b"\xef\xbb\xbf",
     b"\xff\xfe",
     b"\xfe\xff",
-)  # some editors and scripts write a mark even at the start of binary files
+)  # some editors and scripts write such a mark even at the start of binary files
 
 _COPY = "copy or download it again"
 _CONVERT = "convert it to FLAC or MP3"
@@ -155,7 +155,7 @@ def detect(head: bytes) -> Kind:
         head: the file's first `HEAD_BYTES` bytes, or the whole file if it is shorter.
 
     Raises:
-        FileTypeError: the file is neither; the message names its type if it is a common one.
+        FileTypeError: the file is neither a PNG nor audio; the message names its type if it is a common one.
         AudioError: the file is empty.
     """
     return identify(head).kind
@@ -181,7 +181,7 @@ def identify(head: bytes) -> FileType:
 
 
 def identify_audio(head: bytes) -> FileType:
-    """Return an audio file's type, with the same arguments and errors as `detect`; a PNG also raises AudioError."""
+    """Return an audio file's type; arguments and errors as for `detect`, and also AudioError for a PNG."""
     found = identify(head)
     if found.kind == "png":
         raise AudioError("the file is an image (PNG) and has no audio track; choose a file that has one")

@@ -2,8 +2,8 @@
 
 MPEG audio comprises MP3, MP2 and MP1; ADTS contains AAC.
 
-Such files often begin with something else: the text of a web radio's response, zeros, or the end of a truncated frame.
-Each frame states its length, so a real frame can be recognised by the frames that follow it.
+Such files often begin with something else: the headers of a web radio's response, zeros, or the end of a truncated
+frame. Each frame states its length, so a real frame can be recognised by the frames that follow it.
 """
 
 import re

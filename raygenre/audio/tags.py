@@ -99,7 +99,7 @@ def _from_ffmpeg(path: Path) -> _Values:
 
 
 def _named(lower: Mapping[str, Iterable[object]]) -> _Values:
-    """Return the values of tags without fixed names, given all tags by lower-case name."""
+    """Return the values of tags without fixed names; `lower` maps lower-case names to values."""
     return {
         name: _cleaned(next((lower[candidate] for candidate in candidates if candidate in lower), ()))
         for name, candidates in _OTHER.items()

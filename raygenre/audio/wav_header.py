@@ -17,7 +17,7 @@ _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE  # codes of WAVE formats
 _AU_CODES = {(_PCM, 2): 3, (_PCM, 3): 4, (_PCM, 4): 5, (_FLOAT, 4): 6, (_FLOAT, 8): 7}
 _UNKNOWN_SIZE = 0xFFFFFFFF
 _SAMPLED = 1 << 16  # bytes from the middle of the file, examined to determine how integers are stored
-_MAX_FLOAT = 2.0**24  # floats of a "24.0" file reach ±2²³
+_MAX_FLOAT = 2.0**24  # the floats in old Cool Edit files ("24.0") reach ±2²³
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,8 @@ def replacement(stream: IO[bytes], head: bytes, start: int) -> Replacement | Non
     if wave.code == _PCM and wave.container == 4 and 0 < wave.bits <= 24:
         shift = _shift(stream, wave, first, end)
         if shift is not None:
-            # Reading from an earlier byte turns each sample's lowest bytes into its highest ones. The new lowest bytes
-            # are the previous sample's sign bytes, which amount to 2⁻²⁴ of full scale.
+            # Starting `shift` bytes earlier moves the used bytes of each sample to the top. The bytes below them are
+            # then the previous sample's sign bytes, which amount to 2⁻²⁴ of full scale.
             return Replacement(_wav_header(wave, size), first - shift, end and end - shift)
     if order == ">":
         return Replacement(_wav_header(wave, size), first, end)
@@ -77,7 +77,7 @@ def replacement(stream: IO[bytes], head: bytes, start: int) -> Replacement | Non
 
 
 def _chunks(head: bytes, position: int, order: str) -> dict[bytes, tuple[int, int]]:
-    """Return the (start, size) of each chunk's content, up to and including the samples."""
+    """Return the (start, size) of the content of each chunk up to and including `data`."""
     chunks: dict[bytes, tuple[int, int]] = {}
     while position + 8 <= len(head) and b"data" not in chunks:
         name, size = struct.unpack_from(f"{order}4sI", head, position)
@@ -100,7 +100,7 @@ def _format(start: int, size: int, head: bytes, order: str) -> _Format | None:
 
 
 def _shift(stream: IO[bytes], wave: _Format, first: int, end: int | None) -> int | None:
-    """Return the shift, in bytes, of integers of up to 24 bits stored in 32; None if FFmpeg reads them correctly."""
+    """Return the number of unused high bytes of integers stored in 32 bits; None if FFmpeg reads them correctly."""
     if end is None:
         end = stream.seek(0, 2)
     block = 4 * wave.channels

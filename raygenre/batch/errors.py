@@ -4,4 +4,4 @@ from raygenre.errors import RaygenreError
 
 
 class BatchError(RaygenreError, ValueError):
-    """A source, the output or a node of the cluster is unusable. The message names it, the reason and a remedy."""
+    """A source, the output or a node of the cluster is unusable. The message says which, why, and what to do."""

@@ -61,8 +61,8 @@ def songs_of(source: str, stores: Stores, column: str) -> list["pa.Table"]:
 def contents(block: "pa.Table", stores: Stores, column: str) -> Iterator[tuple[str, Path | str | bytes]]:
     """Yield the name of each song in a block, and its path, URL or content. Runs in a worker.
 
-    Content is read a few rows at a time. If the Parquet file cannot be read, the error is raised for all remaining
-    songs.
+    Content is read a few rows at a time. If the Parquet file cannot be read, the error that is raised applies to
+    all remaining songs.
 
     Raises:
         OSError: the Parquet file cannot be read.
@@ -120,7 +120,7 @@ def _column_type(file: pq.ParquetFile, name: str, column: str) -> Any:
 
 
 def _of_rows(file: pq.ParquetFile, name: str, group: int, names: str) -> "pa.Table":
-    """Return the songs in a row group, named by the column `names` or, if `names` is empty, by row."""
+    """Return the songs in a row group, with names from the column `names` or, if `names` is empty, as `FILE#ROW`."""
     count = file.metadata.row_group(group).num_rows
     first = sum(file.metadata.row_group(earlier).num_rows for earlier in range(group))
     fallback = [f"{exact(name)}#{first + row}" for row in range(count)]

@@ -38,7 +38,7 @@ class Decoded:
     Attributes:
         windows: the network's input; None if there is an error, or if a GPU is to compute the input.
         samples: float32 (N,) at the sample rate of the input kind, if a GPU is to compute the input; None otherwise.
-        error: why the song could not be decoded; empty if it was.
+        error: why the song could not be decoded; empty if there is no error.
     """
 
     tags: Tags = field(default_factory=Tags)

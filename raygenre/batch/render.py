@@ -164,7 +164,7 @@ def _plan_url(source: str, stores: Stores) -> tuple[BatchPlan, dict[str, int]]:
 
 
 def _without_images(plan: BatchPlan, output: Location, modified: Mapping[str, int]) -> BatchPlan:
-    """Return a plan without songs whose images are up to date, given the songs' modification times in ns."""
+    """Return a plan without the songs whose images are up to date, given the songs' modification times in ns."""
     from pyarrow.fs import FileSelector
 
     with file_errors(f"{printable(str(output))} cannot be read"):

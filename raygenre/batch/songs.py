@@ -105,7 +105,7 @@ def blocks(table: "pa.Table", size: int) -> list["pa.Table"]:
 
 
 def music_urls(urls: Sequence[str], source: str) -> tuple[list[str], Counter[str]]:
-    """Return the song URLs among all files at and below a source, and the number of other files by kind."""
+    """Return the URLs of the songs at and below a source, and the number of other files by kind."""
     ignored = Counter[str]()
     songs, images = list[str](), list[str]()
     for url in urls:

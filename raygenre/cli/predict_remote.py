@@ -38,7 +38,7 @@ def predict_remote(
     key = os.environ.get(KEY_VARIABLE, "")
     try:
         with Client(url, api_key=key, retries=Retries(attempts=3, first_wait=0.2)) as client:
-            facts = client.model()  # first, so that a wrong address or key fails immediately
+            facts = client.model()  # first, so that a wrong address or key is reported immediately
     except RefusedError as error:
         if error.status != 401:
             raise

@@ -114,6 +114,6 @@ def write_plot(classifier: "Classifier", path: Path, output: Path, warning: str,
     try:
         song = plotted_song.classify(classifier, path)
     except (RaygenreError, OSError):
-        return  # the song is predicted again later, which reports the failure
+        return  # the song is decoded again for its prediction, which reports the failure
     write_file(output, timeline.plot_png(song, printable(Path(path.name)), warning))
     notes.print(f"Plot of {printable(path)}: {printable(output)}", soft_wrap=True)

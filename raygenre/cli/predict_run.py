@@ -44,7 +44,7 @@ def report_predictions(
         results: index and result of each song, in the order in which the songs finish.
         output: file to which the table is written; None if no file was requested.
         playlists: folder for one playlist per genre; None if no playlists were requested.
-        resumes: whether running the same command again after Ctrl-C continues where it stopped.
+        resumes: whether the same command, run again after Ctrl-C, continues where this run stopped.
 
     Raises:
         RaygenreError: the table or a playlist cannot be written.

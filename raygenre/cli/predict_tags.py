@@ -1,4 +1,4 @@
-"""The part of `raygenre predict` that predicts pretrained tags instead of genres."""
+"""The part of `raygenre predict` that prints the pretrained network's tags, not genres."""
 
 import json
 from contextlib import closing

@@ -27,7 +27,7 @@ from raygenre.studies.store import StudiesError, StudyStore, open_store
 from raygenre.studies.study import Needs, Progress, State, Study
 from raygenre.system.storage import Storage, resolve
 
-_END_SECONDS = 300.0  # s; maximum time for retries of recording the end while the database is unreachable
+_END_SECONDS = 300.0  # s; how long to retry recording the end while the database is unreachable
 _ARBITER_PERIOD = 10.0  # s
 
 
@@ -171,7 +171,7 @@ def _import_search() -> None:
 
 
 def _first_needs(options: Options) -> Needs:
-    """Return the resources that a study needs before it has started: one place."""
+    """Return the resource needs of a study that has not started yet: one place."""
     gpus = options.gpus_per_trial
     if gpus is None:
         gpus = 1.0 if any(node.gpus for node in local_driver.nodes()) else 0.0

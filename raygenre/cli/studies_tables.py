@@ -120,7 +120,7 @@ def details_text(study: Study, link: str) -> str:
 
 
 def _settings(study: Study) -> dict[str, Any]:
-    """Return the submitted options, including the changes requested since then."""
+    """Return the submitted options, updated with all changes that were requested later."""
     options = json.loads(study.request)["options"]
     defaults = vars(Options())
     chosen = {

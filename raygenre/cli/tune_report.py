@@ -98,7 +98,7 @@ def environment(storage: Storage) -> str:
     try:
         default = resolve()
         root, uri = default.root, default.tracking_uri
-    except StorageError:  # RAYGENRE_STORAGE is a URL whose tracking server was passed as an option
+    except StorageError:  # RAYGENRE_STORAGE is a URL, and the tracking server was passed as an option
         root, uri = storage.root, ""
     variables = f"RAYGENRE_STORAGE={shlex.quote(str(storage))} " if storage.root != root else ""
     if storage.tracking_uri != uri and (storage.url or storage.tracking_uri != resolve(storage.root).tracking_uri):

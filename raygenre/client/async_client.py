@@ -91,7 +91,7 @@ class AsyncClient:
             await response.aclose()
 
     async def spectrogram(self, file: File, window: int = 0) -> bytes:
-        """Return the spectrogram of a 30 s window as a PNG like GTZAN's; windows are numbered as in an `Answer`."""
+        """Return the spectrogram of a 30 s window as a GTZAN-style PNG; windows are numbered as in an `Answer`."""
         return await self._take(self._core.spectrogram(file, window))
 
     async def tags(self, file: File) -> TagAnswer:

@@ -13,8 +13,8 @@ T = TypeVar("T")
 def iterate_in_thread(items: AsyncGenerator[T, None], close: Callable[[], Awaitable[None]]) -> Generator[T, None, None]:
     """Yield the items of an async generator that runs in its own event loop and thread.
 
-    An event loop is used because threads with blocking requests could not be stopped, for example by Ctrl-C. It needs
-    its own thread because the main thread of a notebook already runs an event loop.
+    An event loop is used because threads with blocking requests could not be interrupted, for example by Ctrl-C. It
+    needs its own thread because the main thread of a notebook already runs an event loop.
 
     Args:
         close: function to call in the event loop at the end.

@@ -1,4 +1,4 @@
-"""A file as the body of a request: read in chunks, and again for each attempt."""
+"""A file as the body of a request: it is read in chunks, and read again for each attempt."""
 
 import asyncio
 import os

@@ -107,7 +107,7 @@ class Core:
         return self.read(Answer, response.content)
 
     def stream(self, file: File) -> Steps[httpx.Response]:
-        """Return the response: if it `is_open`, its lines have yet to be read; otherwise, it is complete."""
+        """Return the response, which is complete unless `Call.is_open` says that its lines have yet to be read."""
         accept = f"{LINES}, application/json;q=0.5"
         return (yield from self._exchange(Call("POST", "v1/predict", FileBody(file), accept=accept, streams=True)))
 
@@ -220,7 +220,7 @@ def build(http: httpx.Client | httpx.AsyncClient, call: Call) -> httpx.Request:
         headers |= {"Content-Type": "application/octet-stream", "Content-Length": str(call.body.size)}
     request = http.build_request(call.method, call.path, params=dict(call.query) or None, headers=headers)
     if call.body:
-        request.stream = call.body  # `content` would have to be either sync or async, and would have no length
+        request.stream = call.body  # as `content`, it would have to be either sync or async, and would have no length
     return request
 
 

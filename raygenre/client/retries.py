@@ -1,4 +1,4 @@
-"""The rule that determines when a request is sent again, and after how long."""
+"""The rule that determines whether a request is sent again, and after how long."""
 
 import random
 from dataclasses import dataclass, field
@@ -15,8 +15,8 @@ class Retries:
     """How often a request is sent, and how long to wait between attempts.
 
     A request is sent again if the connection fails or the status is 429, 502 or 503, but not after any other error.
-    The wait doubles with each attempt. It is shortened at random by up to half, so that clients that failed together do
-    not retry together, and is never shorter than the response's Retry-After.
+    The wait doubles with each attempt. It is shortened by a random fraction of up to a half, so that clients that
+    failed together do not retry together, but is never shorter than the response's Retry-After.
 
     Attributes:
         attempts: maximum number of attempts, including the first one.
@@ -67,5 +67,5 @@ def retry_after(headers: httpx.Headers, now: datetime) -> float:
 
 
 def _is_connection_error(error: httpx.TransportError) -> bool:
-    """Return whether the connection failed; False if the response took too long, because another one would, too."""
+    """Return whether the connection failed; False if the response took too long, since a retry would not be faster."""
     return isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError | httpx.ConnectTimeout)

@@ -7,7 +7,7 @@ from pathlib import Path
 from raygenre.data.track_files import MAX_LISTED, DataError, TrackFile
 from raygenre.system.printable import exact, printable
 
-MAX_BROKEN_SHARE = 0.05  # largest share of a data folder's files that may be broken if it is used for training
+MAX_BROKEN_SHARE = 0.05  # largest share of a data folder's files that may be broken if the folder is used for training
 
 
 @dataclass(frozen=True)

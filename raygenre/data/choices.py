@@ -1,4 +1,4 @@
-"""Names of the choices for grouping tracks. Imports no large libraries."""
+"""Names of the ways in which tracks can be grouped. Imports no large libraries."""
 
 from typing import Literal, get_args
 

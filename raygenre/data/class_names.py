@@ -2,7 +2,8 @@
 
 Some file systems store `é` as one character (NFC), others as `e` and an accent (NFD), so copying a collection between
 them can result in two folders whose names look the same. Such folders are one class. `rock` and `Rock` are two classes
-unless the user merges them, because a name may be an abbreviation.
+unless the user merges them, because names that differ in case may differ in meaning, for example if one is an
+abbreviation.
 """
 
 import unicodedata
@@ -48,7 +49,7 @@ def class_labels(files: Mapping[str, int], *, merge_case: bool) -> tuple[dict[st
 
 
 def _groups(key_of: Mapping[str, str]) -> dict[str, list[str]]:
-    """Return the names that share each key, sorted."""
+    """Return the sorted names for each key."""
     groups: dict[str, list[str]] = {}
     for name in sorted(key_of):
         groups.setdefault(key_of[name], []).append(name)

@@ -27,7 +27,7 @@ def draw_quota(
 def divide_evenly(
     groups: Sequence[Group], dataset: Dataset, parts: int, random: np.random.Generator
 ) -> list[set[Group]]:
-    """Divide small groups into parts with the same number of tracks per genre, plus or minus one."""
+    """Distribute small groups among parts with equally many tracks per genre, plus or minus one."""
     counts = Counter(int(dataset.labels[i]) for group in groups for i in group)
     divided: list[set[Group]] = []
     remaining = list(groups)
@@ -41,7 +41,7 @@ def divide_evenly(
 def divide_large_groups(
     groups: Sequence[Group], dataset: Dataset, parts: int, random: np.random.Generator
 ) -> list[set[Group]]:
-    """Divide groups of any size into parts with about the same share of each genre, using scikit-learn.
+    """Distribute groups of any size among parts with about the same share of each genre, using scikit-learn.
 
     If a genre has fewer groups than `parts`, the number of parts is reduced to that number, but not below two. A part
     that contains every genre comes first, if there is one.

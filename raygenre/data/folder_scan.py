@@ -2,10 +2,10 @@
 
 `raygenre predict`, `evaluate`, `render` and `--data` all use `scan`, so they find the same music in the same folder.
 
-- A file with an audio suffix counts as music even if it is broken, because its reader then reports the problem. For a
-  file with an unknown suffix, the content decides.
+- A file with an audio suffix counts as music even if it is broken, because the problem is reported when it is read.
+  For a file with an unknown suffix, the content decides.
 - A PNG is music if it has the size of the dataset's images. Other PNGs count as covers, unless the folder contains more
-  spectrograms than audio files: in that case, they count as broken spectrograms and are reported by their reader.
+  spectrograms than audio files: in that case, they count as broken spectrograms and are reported when they are read.
 - Known clutter, such as a NAS's `@eaDir` or `cover.jpg`, is only counted. Everything else is left out, and the reason
   is reported.
 - Links to folders are followed. Each folder is read only once, so circular links are harmless.
@@ -64,7 +64,7 @@ class FolderScan:
         clutter: name of a kind of clutter, such as `.jpg`, `@eaDir` or `hidden` → number of files or folders.
         left_out: (path, reason) for everything else, sorted: other files, and files and folders that cannot be read.
         may_be_music: the paths in `left_out` that may be or contain music. A command that leaves out any of them
-            exits with 1.
+            exits with status 1.
     """
 
     audio: tuple[Path, ...]
@@ -137,7 +137,10 @@ class _Scan:
         self.may_be_music: set[Path] = set()
 
     def read(self, root: Path) -> None:
-        """Read a folder and all folders below it. Links to folders are read last, so files have their real paths."""
+        """Read a folder and all folders below it.
+
+        Links to folders are read last, so that a folder that can also be reached without one is found at its real path.
+        """
         folders, links = [root], list[Path]()
         done: set[tuple[int, int]] = set()  # (device, inode)
         while folders or links:

@@ -136,7 +136,7 @@ def _checked(dataset: Dataset, by: GroupingName, group_of: Mapping[str, str], *,
 
 def _tagged(dataset: Dataset, by: str) -> dict[str, str]:
     """Return track id → artist or album from the tags of audio files."""
-    known = set(dataset.tracks)  # excludes unusable files, such as pipes, where a read might block forever
+    known = set(dataset.tracks)  # excludes unusable files, such as pipes, which might block a read forever
     candidates = [path for path in read_folder(Path(dataset.source)).paths if path.track in known]
     paths = [path for path in candidates if path.path.suffix.lower() != ".png"]
     with ThreadPoolExecutor(cores()) as pool:

@@ -54,7 +54,7 @@ def entry(song: Path, folder: Path | None) -> str:
     If a line cannot contain the name, for example because of a line break, the entry is a `file:` URL.
 
     Args:
-        folder: the playlist's folder, with symbolic links resolved, for a relative path; None for an absolute path.
+        folder: the playlist's folder, with symbolic links resolved, if the path is to be relative; None if absolute.
     """
     path = Path(os.path.realpath(song.parent)) / song.name if ".." in song.parts else song.absolute()
     if re.search(r"[\r\n\ud800-\udfff]", str(path)) or path.name != path.name.rstrip():

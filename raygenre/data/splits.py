@@ -3,7 +3,7 @@
 A split is drawn from a seed and stored as lists of track ids. Test tracks are set aside first and used once per
 candidate, after the search. Validation tracks are taken from the remaining tracks, as a single hold-out or as folds.
 Every subset is stratified by genre, and all copies of a recording (see `raygenre.data.duplicates`) are in the same
-subset, as are all songs of a group (see `raygenre.data.grouping`).
+subset, as are all songs in a group (see `raygenre.data.grouping`).
 """
 
 import json
@@ -35,7 +35,7 @@ class SplitError(RaygenreError, ValueError):
 
 @dataclass(frozen=True)
 class Fold:
-    """One division of the non-test tracks into training and validation ids. A hold-out is a single fold."""
+    """One division of the non-test tracks, by id, into training and validation tracks. A hold-out is a single fold."""
 
     train: tuple[str, ...]
     validation: tuple[str, ...]
@@ -127,7 +127,7 @@ def given_split(
     """Take training, validation and test tracks from the files `train*.txt`, `valid*.txt` and `test*.txt` in a folder.
 
     Each line contains a track's id or `genre/genre.NNNNN.wav`. With a single fold, the validation list is used as
-    given; if there is none, a share of the training list (`validation`) is drawn instead. With several folds, the
+    given; if there is none, a share (`validation`) of the training list is drawn instead. With several folds, the
     training and validation tracks are pooled and divided again. Copies of a test track, and songs in its group, are
     left out of training and validation. Likewise, copies of a validation track, and songs in its group, are left out of
     training.

@@ -1,6 +1,6 @@
 """A test of a classifier against guessing: has the classifier learned anything?
 
-Without listening, the best strategy is to name a genre at random or, if the genres differ in size, to always name the
+Without listening, one can do no better than name a genre at random or, if the genres differ in size, always name the
 largest one. The guessing rate is therefore the larger of 1/G, for G genres, and the largest genre's share of the
 tracks.
 """

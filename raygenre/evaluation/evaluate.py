@@ -103,7 +103,7 @@ def evaluate_classifier(
     """Evaluate a classifier on a whole data set, or only on its own test or training tracks within it.
 
     Args:
-        genre_map: the data set's genre names that differ in form, mapped to the classifier's; see `genre_names`.
+        genre_map: the data set's genre → the classifier's genre, for names that differ in form; see `genre_names`.
         progress: function to call after each track whose input is computed; see `inputs_of`.
 
     Raises:

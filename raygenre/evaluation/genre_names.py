@@ -1,4 +1,4 @@
-"""Matches a data set's genres to a classifier's, by their normal form or an explicit map.
+"""Matches a data set's genres to those of a classifier, by normal form or an explicit map.
 
 Two names have the same form if they differ only in case, Unicode normal form (macOS decomposes accents in file names),
 spaces, hyphens or underscores. `Hip-Hop`, `hip hop` and `hiphop`, for example, have the same form.
@@ -48,12 +48,12 @@ def match_genres(
     Args:
         names: names of the data set's genres.
         genres: names of the classifier's genres.
-        mapped: names for which the user chose a genre; these and their genres are matched by form, too.
+        mapped: name → genre, as chosen by the user; both are matched by form with `names` and `genres`.
         source: source of the data set, for messages.
 
     Raises:
-        GenreNameError: a name matches the form of several genres, or `mapped` contains a name or genre that does not
-            exist.
+        GenreNameError: a name has the same form as several genres, or `mapped` contains a name or genre that does
+            not exist.
     """
     chosen = {
         _only_match(name, names, f"--map {name}={genre}: {source} has no genre {name}; its genres are"): _only_match(

@@ -32,7 +32,7 @@ def compare_with_champion(
     """Compare two classifiers on the candidate's test tracks, excluding those that the incumbent was trained on.
 
     Args:
-        data: function that loads the candidate's data set; called only if the two can be compared.
+        data: function that loads the candidate's data set; called only if the two classifiers can be compared.
         name: name used for the incumbent in messages.
 
     Raises:

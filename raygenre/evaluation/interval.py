@@ -2,7 +2,7 @@
 
 import math
 
-_Z = 1.959964  # two-sided 95 % of the normal distribution
+_Z = 1.959964  # 95 % of a normal distribution lies within this many standard deviations of the mean
 
 
 def wilson_interval(hits: int, tracks: int) -> tuple[float, float]:

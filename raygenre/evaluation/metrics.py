@@ -24,7 +24,7 @@ class GenreScore:
 
     Attributes:
         tracks: number of tracks of this genre.
-        named: number of tracks predicted as this genre.
+        named: number of tracks that are predicted to be of this genre.
         precision: share of these predictions that are correct.
         recall: share of the genre's tracks that are classified correctly.
         f1: harmonic mean of precision and recall; NaN if the genre has no tracks and no predictions.

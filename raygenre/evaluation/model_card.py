@@ -133,7 +133,7 @@ def _search(origin: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _groups(protocol: Mapping[str, Any]) -> str:
-    """Return what the split implies for the accuracy on music by artists that are not in the training data."""
+    """Return what the split implies for the accuracy on music by artists who are not in the training data."""
     by = protocol.get("group_by", "none")
     if by != "none":
         return f"All tracks of one {by} are in the same subset, so the test accuracy applies to unknown {by}s"

@@ -1,4 +1,4 @@
-"""A paired test: does one classifier beat another on the same tracks by more than chance?
+"""A paired test: is one classifier better than another on the same tracks, beyond chance?
 
 The test distinguishes four kinds of tracks: those classified correctly by both, only by the candidate, only by the
 incumbent, and by neither. The first and the last kind do not show which classifier is better, so the test uses only the

@@ -61,7 +61,7 @@ def reliability_figure(evaluation: Evaluation) -> "Figure":
 
 
 def legible(name: str) -> str:
-    """Replace characters missing from matplotlib's font with a box, since matplotlib warns about each of them."""
+    """Put a box in place of each character that matplotlib's font lacks, since matplotlib would warn about it."""
     from matplotlib.font_manager import FontProperties, findfont, get_font
 
     glyphs = get_font(findfont(FontProperties())).get_charmap()

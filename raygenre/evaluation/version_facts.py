@@ -76,7 +76,7 @@ class VersionFacts:
 
     @classmethod
     def from_tags(cls, tags: Mapping[str, str]) -> Self:
-        """Read the tags that `to_tags` returns; earlier releases did not store the tags after `sha256`.
+        """Read the tags that `to_tags` returns; earlier releases did not store those that follow `sha256`.
 
         Raises:
             KeyError, ValueError: the tags contain no facts, for example because the version was registered by hand.

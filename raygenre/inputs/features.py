@@ -70,7 +70,7 @@ class Features(InputKind):
         return [((end - length) * PATCH_SECONDS, end * PATCH_SECONDS) for end in ends]
 
     def of_image(self, source: Path | bytes) -> Song:
-        raise audio.AudioError(PNG_MESSAGE)  # raised for every image, so the file is not read
+        raise audio.AudioError(PNG_MESSAGE)  # true of every image, so the file is not read
 
     def from_levels(self, levels: NDArray[np.uint8]) -> NDArray[np.float32]:
         raise audio.AudioError(PNG_MESSAGE)

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 TARGET_ACCURACY = 0.8  # for predictions that are not marked as uncertain
 MIN_THRESHOLD = 0.5  # below it, the predicted genre is less probable than all others combined
-MIN_CERTAIN = 10  # smallest number of predictions above the threshold that gives a meaningful accuracy
+MIN_CERTAIN = 10  # with fewer predictions above the threshold, their accuracy is not meaningful
 TEMPERATURES = (0.1, 10.0)  # search range
 VALID_TEMPERATURES = (1e-3, 1e3)  # beyond these, logits overflow or all genres become equally probable
 
@@ -70,7 +70,8 @@ def calibrate(logits: Tensor, labels: Tensor) -> Calibration:
     The temperature minimises the cross-entropy with one additional correct and one additional wrong prediction
     (J. Platt, 1999). Without them, a network that makes no errors on a few tracks would become certain of every
     prediction. The threshold is the lowest confidence above which the accuracy reaches `TARGET_ACCURACY`, but at least
-    `MIN_THRESHOLD`. It is `MIN_THRESHOLD` if all predictions together reach the target, and 1 if it cannot be reached.
+    `MIN_THRESHOLD`. It is `MIN_THRESHOLD` if all predictions together reach the target, and 1 if the target cannot be
+    reached.
 
     Args:
         logits: float (N, G); a track may occur several times, with logits from different networks.

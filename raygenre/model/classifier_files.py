@@ -60,7 +60,8 @@ def check_saved(about: Mapping[str, Any], folder: Path) -> None:
             f"the genres, calibration or network in {ABOUT} are not those that were saved: their SHA-256 "
             "differs; restore the file from the registry or a backup"
         )
-    # The checksum of format 3 does not cover the genres, but searches record their training tracks in the same order.
+    # The checksum of format 3 does not cover the genres, but searches record the number of training tracks of
+    # each genre in the same order.
     counted = list(dict(about["origin"]).get("train_counts", ()))
     if written == _FORMAT_3 and counted != about["genres"] and set(counted) == set(about["genres"]):
         order = ", ".join(map(repr, counted))
@@ -71,7 +72,7 @@ def check_finite(weights: Mapping[str, torch.Tensor]) -> None:
     """Check that all weights are finite numbers.
 
     Raises:
-        ClassifierError: some weights are not; the message names the first tensor that contains such weights.
+        ClassifierError: some weights are not finite; the message names the first tensor that contains such weights.
     """
     for name, tensor in weights.items():
         if wrong := int((~tensor.isfinite()).sum()):

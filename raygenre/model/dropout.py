@@ -12,7 +12,7 @@ _STEPS = 2**16
 
 
 class Dropout(nn.Dropout):
-    """`nn.Dropout` that, on a CPU, draws its own masks from torch's default generator."""
+    """An `nn.Dropout` that, on a CPU, generates its own masks with torch's default generator."""
 
     def forward(self, values: Tensor) -> Tensor:
         """In training mode, set randomly chosen values to zero and scale up the others."""

@@ -20,7 +20,7 @@ class HeadConfig:
         features: number of input values.
         dense: number of units in the dense layer.
         dropout: dropout probability before and after the dense layer.
-        network: distinguishes these dimensions from those of a GenreCNN in a file.
+        network: name that distinguishes these dimensions, when stored in a file, from those of a GenreCNN.
     """
 
     genres: int = 10
@@ -47,7 +47,8 @@ class GenreHead(nn.Module):
         self.config = config
         # The features of a track never change, so the statistics are averaged over all batches (momentum None). Moving
         # averages would start at 0 and 1, far from the features, and adapt too slowly on a small data set, which has
-        # few steps per epoch. With two steps, the validation loss stayed above that of guessing in the first 20 epochs.
+        # few steps per epoch. With two steps per epoch, they kept the validation loss above that of guessing for the
+        # first 20 epochs.
         self.normalisation = nn.BatchNorm1d(config.features, momentum=None)
         self.classifier = nn.Sequential(
             Dropout(config.dropout),

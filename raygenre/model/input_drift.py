@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from raygenre.inputs.kind import RANGES
 
 BINS = 10
-RECENT_SONGS = 1000  # number of the most recent songs from which the index is computed
+RECENT_SONGS = 1000  # the index is computed from at most this many of the most recent songs
 MIN_SONGS = 200  # with fewer songs, chance alone causes an index of (BINS − 1) / songs, which is about 0.05 or more
 
 

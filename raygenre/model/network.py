@@ -64,7 +64,7 @@ class ModelConfig:
             raise ValueError(f"normalisation must be none or batch, not {self.normalisation!r}")
         if self.stem not in get_args(StemName):
             raise ValueError(f"stem must be plain or strided, not {self.stem!r}")
-        rows = N_MELS // 2 ** (len(self.widths) - 1)  # rows that remain after the poolings
+        rows = N_MELS // 2 ** (len(self.widths) - 1)  # rows that remain after pooling
         if not 1 <= self.frequency_bins <= rows:
             raise ValueError(f"frequency_bins must be from 1 to {rows}, not {self.frequency_bins}")
         if not MIN_CROP <= self.crop_columns <= COLUMNS:
@@ -105,8 +105,8 @@ class GenreCNN(nn.Module):
             Dropout(config.dropout),
             nn.Linear(config.dense, config.genres),
         )
-        # The initialisation follows He et al., 2015. torch's default weights are smaller, and training would make
-        # no progress in the first epochs with them.
+        # The initialisation follows He et al., 2015. torch's default weights are smaller; with them, training would
+        # make no progress in the first epochs.
         for layer in self.modules():
             if isinstance(layer, (nn.Conv2d, nn.Linear)):
                 nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")

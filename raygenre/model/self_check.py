@@ -26,7 +26,7 @@ from raygenre.inputs.levels import LEVELS
 
 TOLERANCE = 0.01  # largest permitted difference in a probability between machines or devices
 
-_GENRES = ("bells", "chiptune", "drone", "storm")  # one synthetic track each
+_GENRES = ("bells", "chiptune", "drone", "storm")  # one synthetic track of each
 _LEVELS, _INPUTS = "levels", "inputs"  # names of the stored inputs; levels keep the name from earlier releases
 
 

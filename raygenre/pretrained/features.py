@@ -1,7 +1,7 @@
 """The features and tags of songs: what MSD_musicnn computes for windows of 30 s.
 
-Features are one kind of input for a genre network; the other is `raygenre.spectrogram.levels`. Each kind has a recipe,
-whose name changes whenever the same samples would yield different values.
+Features are one kind of input for a genre network; the other is levels (`raygenre.spectrogram.levels`). Each kind has a
+recipe, whose name changes whenever the same samples would yield different values.
 
 Conventions: a window is ten patches of 2.992 s, and a shorter song is a single window. Windows follow each other
 without overlap; if the last one would extend past the end, it is moved back to end with the song's last patch. A

@@ -29,7 +29,7 @@ PATCH_SECONDS = PATCH / SAMPLE_RATE  # 2.992 s
 _MAX_POWER = 65_504.0  # the largest float16; music reaches a few hundred
 
 _REACH = (FRAMES - 1) * HOP_LENGTH + N_FFT  # samples that a patch's frames cover
-_MARGIN = N_FFT // 2  # samples by which the first frame extends before the song, and the last one after it
+_MARGIN = N_FFT // 2  # samples by which the first frame starts before the song and the last frame ends after it
 
 
 def log_mel(samples: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """MSD_musicnn in PyTorch: it maps 3 s of music to 1506 features and fifty tags.
 
 The network was trained by J. Pons and X. Serra (musicnn: Pre-trained convolutional neural networks for music audio
-tagging, 2019) on the Million Song Dataset. This module only evaluates it.
+tagging, 2019) on the Million Song Dataset. This module runs it but cannot train it.
 
 Its front end slides two wide kernels (7 frames × 38 or 67 bands: timbre) and three long ones (128, 64 and 32 frames × 1
 band: rhythm) over a single channel, and keeps each kernel's largest normalised value over all bands. This takes a third
@@ -99,14 +99,14 @@ class PooledConvolution(nn.Module):
         return self.completed(largest.float(), signs)
 
     def completed(self, largest: Tensor, signs: Tensor) -> Tensor:
-        """Return the normalised values, given the largest products, (P, C, T), with kernels times `signs`, (C,)."""
+        """Return the normalised values, given the largest products, (P, C, T), with kernels multiplied by `signs`."""
         assert self.convolution.bias is not None
         rectified = F.relu(torch.addcmul(self.convolution.bias[:, None], signs[:, None], largest))
         normalised: Tensor = self.normalisation(rectified)
         return normalised
 
     def _over_bands(self, patches: Tensor, kernels: Tensor) -> Tensor:
-        """Apply wide kernels: one matrix product, over all frames, for each position along the bands."""
+        """Apply wide kernels, with one matrix product over all frames for each position along the bands."""
         padded = F.pad(patches, (0, 0, *_same(self.frames)))
         # (P·T, M·frames): each frame's neighbours, band after band, so that a position's window is a slice of columns
         neighbours = padded.unfold(1, self.frames, 1).reshape(-1, BANDS * self.frames)
@@ -121,7 +121,7 @@ class PooledConvolution(nn.Module):
         return largest.view(len(patches), FRAMES, -1).mT
 
     def _over_frames(self, patches: Tensor, kernels: Tensor) -> Tensor:
-        """Apply long kernels: one matrix product, over all bands, for every eight frames."""
+        """Apply long kernels, with one matrix product over all bands for every eight frames."""
         steps = -(-FRAMES // _FRAMES_PER_PRODUCT)
         before, after = _same(self.frames)
         padded = F.pad(patches.mT, (before, after + steps * _FRAMES_PER_PRODUCT - FRAMES))
@@ -209,5 +209,5 @@ class MusicNetwork(nn.Module):
 
 
 def _same(frames: int) -> tuple[int, int]:
-    """Return the padding before and after; for even kernels, TensorFlow adds one more frame after than before."""
+    """Return the frames of padding before and after; for even kernels, TensorFlow adds one more after than before."""
     return (frames - 1) // 2, frames // 2

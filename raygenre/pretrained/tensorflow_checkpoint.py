@@ -32,7 +32,7 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types of protocol buffe
 
 
 class CheckpointError(RaygenreError, ValueError):
-    """A file is not a checkpoint that can be read here. The message explains why."""
+    """A file is not a checkpoint that this module can read. The message explains why."""
 
 
 def read_checkpoint(index: bytes, data: bytes) -> dict[str, NDArray[np.float32]]:
@@ -73,7 +73,7 @@ def read_table(table: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 def _entries(table: bytes, start: int, size: int) -> Iterator[tuple[bytes, bytes]]:
     """Yield the keys and values of the block with `size` bytes at `start`."""
-    if table[start + size]:  # the byte after the block; four bytes of checksum follow
+    if table[start + size]:  # the byte after the block states its compression; a checksum of four bytes follows
         raise CheckpointError("the checkpoint's index is compressed, which is not supported; download its files again")
     block = table[start : start + size]
     [restarts] = struct.unpack("<I", block[-4:])

@@ -131,7 +131,7 @@ def decision_text(decision: PromotionDecision, version: int) -> str:
 
 
 def decision_notes(decision: PromotionDecision, version: int) -> list[str]:
-    """Return lines about the decision: the paired test, an error in recording it, and how to override it."""
+    """Return notes on a decision: the paired test, any failure to record the decision, and how to override it."""
     notes = []
     if test := decision.decisive_test:
         notes.append(difference_text(test, f"version {version}", f"version {decision.incumbent}"))

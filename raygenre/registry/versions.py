@@ -57,10 +57,10 @@ class Version:
     """A registered version.
 
     Attributes:
-        aliases: its aliases, such as `champion`.
+        aliases: the version's aliases, such as `champion`.
         facts: facts recorded about the version; None if it was registered by hand.
         registered: time of registration, in UTC.
-        tags: all of its tags, including those that record the promotion decision.
+        tags: all of the version's tags, including those that record the promotion decision.
         run_id: id of the MLflow run that trained the version; empty if it was registered without a run.
     """
 

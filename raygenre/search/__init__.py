@@ -1,1 +1,1 @@
-"""Hyperparameter search: Ray Tune runs trials, Optuna proposes them, the study records them."""
+"""Hyperparameter search: Ray Tune runs trials that Optuna proposes and the study records."""

@@ -1,4 +1,4 @@
-"""Limits that a search obeys while it runs, and its report of the places that it could use.
+"""The limits that a running search obeys, and its report of the places that it could use.
 
 A search reads its `Controls` between epochs and writes its `Demand`; another thread of the driver writes the `Controls`
 and reads the `Demand`. The default controls impose no limits.
@@ -24,8 +24,8 @@ class Demand:
 
     Attributes:
         phase: what the search is doing; `closing` covers the time before, between and after the training phases.
-        places: number of training runs that could run at the same time, regardless of how many fit on the cluster; 0
-            in the `closing` phase.
+        places: number of training runs that could be in progress at the same time, regardless of how many fit on the
+            cluster; 0 in the `closing` phase.
         running: number of training runs that occupy a place.
         cpus, gpus: number of CPUs and GPUs of one place.
     """

@@ -62,7 +62,7 @@ def resolve(
         earlier: the best settings of the studies in `from_studies`.
 
     Raises:
-        OptionError: the data differs from the data of the earlier search.
+        OptionError: the data differs from that of the earlier search.
         RaygenreError: options are invalid or mutually exclusive.
     """
     # Earlier versions could not group tracks, so their run.yaml lacks these fields.
@@ -140,7 +140,7 @@ def resolve(
 
 
 def merges_case(options: Options, base: Mapping[str, Any] | None) -> bool:
-    """Return whether a new search treats class folders whose names differ only in case as one class."""
+    """Return whether a new search treats class folders as one class if their names differ only in case."""
     return options.merge_case or bool(base and base.get("merge_case"))
 
 

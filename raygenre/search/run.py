@@ -175,7 +175,7 @@ def _search(
         f"the best {settings} {'setting' if settings == 1 else 'settings'}, {REPEATS} new seeds each",
     ) as phase:
         repeats.start()
-        record.trials()  # drawing the figures takes several seconds; the repeats train meanwhile
+        record.trials()  # drawing the figures takes several seconds; the repeats run meanwhile
         if is_multi_objective(config.objectives):
             pareto_front.record(ledger, tracker, parent)
             display.table(pareto_front.table(ledger))

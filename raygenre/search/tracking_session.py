@@ -18,7 +18,7 @@ from raygenre.tracking.tracker import Status, Tracker
 
 @contextmanager
 def tracking_session(ledger: Ledger, server: Server, display: Display) -> Iterator[Tracker]:
-    """Track a search. When it ends for any reason, end all its runs and display where any unsent updates are queued.
+    """Track a search. However it ends, end all its runs and display where any unsent updates are queued.
 
     Raises:
         TrackingUnreachableError: MLflow was unreachable when it was needed; the message explains what has been saved

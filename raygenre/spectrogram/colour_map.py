@@ -41,7 +41,7 @@ PIXELS: NDArray[np.uint32] = np.pad(MAGMA, ((0, 0), (0, 1)), constant_values=255
 
 
 def to_levels(pixels: NDArray[np.uint32]) -> NDArray[np.uint8]:
-    """Return the level of each opaque pixel (a single number), or 0 if its colour is not in magma."""
+    """Return the level of each opaque pixel, given as one number; 0 if its colour is not in magma."""
     levels: NDArray[np.uint8] = _level_of_colour()[pixels ^ OPAQUE]
     return levels
 

@@ -36,7 +36,7 @@ class ImageError(RaygenreError, ValueError):
 
 
 def to_image(levels: NDArray[np.uint8]) -> Image.Image:
-    """Convert levels to a spectrogram image like GTZAN's (RGBA, 432 × 288 pixels).
+    """Convert levels to a spectrogram image like those in GTZAN (RGBA, 432 × 288 pixels).
 
     Args:
         levels: uint8 (128, 335), or (128, 333) without the two columns under the frame, which are then filled with

@@ -70,7 +70,7 @@ def levels(samples: Tensor, *, under_frame: bool = False) -> Tensor:
 
 
 class LevelStream:
-    """Computes a clip's levels on the CPU while its samples arrive; they equal those of `levels`, bit for bit."""
+    """Computes a clip's levels on the CPU while its samples arrive; the result equals that of `levels`, bit for bit."""
 
     def __init__(self) -> None:
         self._blocks: list[Tensor] = []  # mel power of the frames so far, (frames, 128) each

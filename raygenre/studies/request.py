@@ -85,7 +85,7 @@ class Request:
         return cls(Options(**values), content["files"], content["ship"], tuple(content["variables"]))
 
     def unpacked(self, folder: Path) -> Options:
-        """Return the options, with the submitted files written to a folder.
+        """Write the submitted files to a folder, and return the options with their new paths.
 
         Raises:
             FileAccessError: the folder cannot be written to.

@@ -1,4 +1,4 @@
-"""Reports every second what a study's driver does, and passes new limits to its search."""
+"""Reports every second what a study's driver is doing, and passes new limits to its search."""
 
 import threading
 import time

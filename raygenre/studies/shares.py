@@ -1,8 +1,8 @@
 """How studies share the places of a cluster: by priority, then equally.
 
 A place provides the CPUs and GPUs for one training run. Places are handed out one at a time, each to the study with the
-smallest dominant share (the larger of its shares of the CPUs and the GPUs: Ghodsi et al., Dominant Resource Fairness,
-NSDI 2011). If all places have the same size, this is the study with the fewest places.
+smallest dominant share (the larger of its shares of the CPUs and the GPUs; see Ghodsi et al., Dominant Resource
+Fairness, NSDI 2011). If all places have the same size, this is the study with the fewest places.
 """
 
 from collections import Counter
@@ -22,7 +22,7 @@ class Claim:
     Attributes:
         name, owner: names of the study and of the user who submitted it.
         priority: studies with a higher priority get as many places as they can use before others get any.
-        places: number of training runs that could run at the same time.
+        places: number of training runs that could be in progress at the same time.
         cpus, gpus: number of CPUs and GPUs of one place.
     """
 

@@ -95,7 +95,7 @@ class StudyStore:
                 ) from error
 
     def all(self) -> list[Study]:
-        """Mark the studies whose drivers have died as failed, and return all studies, oldest first."""
+        """Mark studies as failed if their drivers have died, and return all studies, oldest first."""
         if not self._database.exists:
             return []
         self.sweep()
@@ -115,7 +115,7 @@ class StudyStore:
         return known[name]
 
     def note_job(self, name: str, attempt: int, job: str) -> None:
-        """Record the job, or the process, of a start."""
+        """Record the job or process that runs the driver of this start."""
         self._change(_is_start(name, attempt), job=job)
 
     def start(self, name: str, attempt: int, *, job: str, scope: str) -> bool:
@@ -192,7 +192,7 @@ class StudyStore:
             connection.execute(delete(studies).where(studies.c.name == name, studies.c.state.in_(ENDED)))
 
     def sweep(self) -> None:
-        """Mark the studies whose drivers have died as failed."""
+        """Mark studies as failed if their drivers have died."""
         silent = self._now - studies.c.heartbeat_at
         has_started = studies.c.scope != ""
         is_dead = or_(and_(has_started, silent > MAX_SILENCE_SECONDS), silent > MAX_START_SECONDS)

@@ -36,7 +36,7 @@ def check_python(root: Path = ROOT) -> Finding:
 
 
 def check_packages(root: Path = ROOT) -> Finding:
-    """Check that every required package is installed in a recent enough version."""
+    """Check that every required package is installed, and that its version is recent enough."""
     installed: dict[str, str] = {}
     missing, old = [], []
     for requirement in declared(root)[1]:

@@ -27,7 +27,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from raygenre.errors import RaygenreError
 from raygenre.system.redaction import masked
 
-BUSY_SECONDS = 30  # s that a transaction waits for another one in SQLite
+BUSY_SECONDS = 30  # s that an SQLite transaction waits for another one
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class DatabaseKind:
     Attributes:
         tables: the tables, which the first transaction creates.
         name: a description for messages, such as `the database of jobs`.
-        setting: the option or variable that contains its URL, for messages.
+        setting: the option or variable that contains the database's URL, for messages.
         error: function that returns the error to raise, given its message.
         pragmas: SQLite's settings.
     """

@@ -1,9 +1,9 @@
 """Rewrite the absolute addresses in MLflow's database after a storage was moved or copied.
 
-The embedded database contains the address of every run's and model's artifacts. After a storage is moved to a
-different folder, artifacts would still be read from and written to the old one. The first process that opens the
-database in the new folder rewrites the addresses in one transaction; the database of the old folder, if it still
-exists, is not changed.
+The embedded database contains the address of every run's and model's artifacts. After a storage was moved to a
+different folder, MLflow would therefore still read artifacts from the old folder, and write new ones there. To prevent
+this, the first process that opens the database in the new folder rewrites the addresses in one transaction; the
+database of the old folder, if it still exists, is not changed.
 
 The database's folder is recorded in the address of the experiment, which MLflow uses for the artifacts of new runs.
 """
@@ -70,7 +70,7 @@ def follow_move(storage: Storage) -> Move | None:
     """Rewrite the addresses in the embedded database if they name a folder other than the storage's.
 
     Returns:
-        The move, with a problem if the database cannot be written; None if there is nothing to rewrite.
+        The move; its `problem` is set if the database cannot be written; None if there is nothing to rewrite.
 
     Raises:
         StorageError: a search that needs the current addresses is running in the storage.
@@ -89,7 +89,7 @@ def follow_move(storage: Storage) -> Move | None:
                 return None
             _check_idle(storage, old)
             connection.execute("BEGIN IMMEDIATE")
-            if _other_folder(connection, storage.root) != old:  # another process has rewritten them in the meantime
+            if _other_folder(connection, storage.root) != old:  # already rewritten by another process
                 return None
             for table, column in _ADDRESSES:
                 _rewrite(connection, table, column, old.as_uri(), storage.root.as_uri())
@@ -121,7 +121,10 @@ def find_move(storage: Storage) -> Move | None:
 
 
 def _other_folder(connection: sqlite3.Connection, root: Path) -> Path | None:
-    """Return the folder that the experiment's address names; None if it is this storage or artifacts are elsewhere."""
+    """Return the folder that the experiment's address names.
+
+    The result is None if it is the folder of this storage, or if the artifacts are stored elsewhere.
+    """
     if not _has_column(connection, "experiments", "artifact_location"):
         return None
     rows = connection.execute("SELECT artifact_location FROM experiments WHERE name = ?", (EXPERIMENT,))

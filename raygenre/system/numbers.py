@@ -4,7 +4,7 @@ _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 def loss_text(value: float, *, decimals: int = 3, sign: bool = False) -> str:
-    """Format a loss with a fixed number of decimals below 1000, or three significant digits above, such as `5.5e+19`.
+    """Format a loss: with fixed decimals if it is below 1000, otherwise with three significant digits, as in `5.5e+19`.
 
     Args:
         decimals: number of decimals of a loss below 1000.

@@ -13,7 +13,7 @@ _PAGE = ("<html", "<!doctype html")
 def exempt_loopback() -> None:
     """Add the loopback addresses to NO_PROXY for this process and the processes that it starts.
 
-    Existing entries are kept. Libraries read either spelling of the variable, so both are set.
+    Existing entries are kept. Some libraries read NO_PROXY and others no_proxy, so both variables are set.
     """
     current = [os.environ.get(name) for name in _NAMES]
     for name, value, other in zip(_NAMES, current, reversed(current), strict=True):

@@ -1,4 +1,4 @@
-"""A folder in which this user can start Ray: private, with a path short enough for sockets.
+"""A folder for the files of this user's Ray: private, with a path short enough for sockets.
 
 Ray keeps sockets, logs and spilled objects in the subfolder `ray` of RAY_TMPDIR, TMPDIR or /tmp. It fails only after
 many seconds, without naming a remedy, if another user created that folder or if a socket's path is longer than the

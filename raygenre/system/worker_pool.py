@@ -43,7 +43,7 @@ def cores() -> int:
 
 
 def suitable_jobs(songs: int) -> int:
-    """Return the fastest number of jobs: 1 for a few songs, otherwise one job per core."""
+    """Return the number of jobs that is fastest: 1 for a few songs, otherwise one per core."""
     return 1 if songs <= _FEW_SONGS else cores()
 
 

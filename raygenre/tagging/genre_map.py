@@ -24,10 +24,10 @@ def read_genre_map(path: Path, genres: Sequence[str] | None = None) -> dict[str,
     """Return the names for each genre in the file.
 
     Args:
-        genres: the model's genres, if known; in that case, each entry must be one of them.
+        genres: the model's genres, if known; in that case, each entry must name one of them.
 
     Raises:
-        GenreMapError: the file cannot be read, or an entry is not one of the genres or has no valid names.
+        GenreMapError: the file cannot be read, or an entry does not name one of the genres or has no valid names.
     """
     try:
         content = yaml.safe_load(path.read_text("utf-8"))

@@ -111,14 +111,14 @@ class TagLog:
             pass  # some network file systems do not support locks
 
     def _remove_torn_line(self) -> None:
-        """Remove an incomplete last line: the process was killed while writing it, so the line's file is unchanged."""
+        """Remove an incomplete last line: the process was killed while writing it, before changing the song."""
         data = self.path.read_bytes()
         if data and not data.endswith(b"\n"):
             self._file.truncate(data.rfind(b"\n") + 1)
 
 
 def read_log(path: Path) -> list[Record]:
-    """Return the records of a log in the order in which they were written. A torn last line is ignored.
+    """Return the records of a log in the order in which they were written. An incomplete last line is ignored.
 
     Raises:
         LogError: the file cannot be read or is not a raygenre log.

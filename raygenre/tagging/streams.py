@@ -17,7 +17,7 @@ from raygenre.system.regular_file import check_regular
 from raygenre.tagging.formats.base import TagError
 
 _CONTAINERS = {
-    # FFmpeg's name of each container that can hold tags → the name used here.
+    # FFmpeg's name for each container that can hold tags → the name used here.
     "aiff": "aiff", "ape": "ape", "asf": "asf", "flac": "flac", "mov,mp4,m4a,3gp,3g2,mj2": "mp4", "mp3": "mp3",
     "mpc": "ape", "mpc8": "ape", "ogg": "ogg", "tak": "ape", "tta": "tta", "wav": "wav", "wv": "ape",
 }  # fmt: skip
@@ -57,7 +57,7 @@ def view(path: Path) -> View:
 
 
 def stream_digest(path: Path) -> str:
-    """Return the SHA-256 of all of a file's packets (audio and cover), including their stream numbers and times.
+    """Return the SHA-256 of all packets in a file (audio and cover), including their stream numbers and times.
 
     Raises:
         OSError: the file cannot be read.
@@ -89,7 +89,8 @@ def _opened(path: Path) -> Iterator[av.container.InputContainer]:
             raise TagError(str(error)) from error
         try:
             # The path is passed instead of a Python file, because PyAV prints a traceback if a damaged file makes
-            # FFmpeg seek to before its start. The path is absolute because FFmpeg would interpret `AC:DC.mp3` as a URL.
+            # FFmpeg seek to a position before its start. The path is absolute because FFmpeg would interpret
+            # `AC:DC.mp3` as a URL.
             container = av.open(
                 path.absolute(), mode="r", options={"format_whitelist": CONTAINERS}, metadata_errors="ignore"
             )

@@ -27,7 +27,7 @@ KEY = "raygenre.run"
 """Name of the tag that holds our own key for a run."""
 
 _PARENT = "mlflow.parentRunId"
-_USE = "mlflow.data.context"  # the tag with the purpose of a dataset
+_USE = "mlflow.data.context"  # the tag that states the purpose of a dataset
 _DIGEST_CHARACTERS = 16  # short enough to compare by eye; MLflow's limit is 36
 _MAX_METRICS = 1000  # per request, MLflow's own limit
 
@@ -90,8 +90,8 @@ class MlflowWriter:
             try:
                 write(key, run_id, concerned)
             except Exception as error:
-                # Artifacts may be in a separate store, and a view may need other permissions or a newer server. Their
-                # errors must not block the other updates.
+                # Artifacts may be in a separate store, and a view may need other permissions or a newer server. Errors
+                # in writing these must not block the other updates.
                 separate = write == self._finish_batch and updates[-1]["do"] in ("file", "view")
                 only_this = meaning(error) == "refused" or (separate and not is_unreachable(error))
                 if not only_this and not _is_invalid(error):

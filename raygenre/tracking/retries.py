@@ -10,7 +10,7 @@ from raygenre.errors import RaygenreError
 
 _NO_RETRIES = {
     # One attempt per request, because the callers retry. MLflow waits up to 20 s for a lock on its SQLite database, so
-    # the timeout of 30 s is longer.
+    # the timeout, 30 s, has to be longer.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     # This saves a request when a run ends, and keeps MLflow from printing the run's URL.

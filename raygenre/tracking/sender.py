@@ -29,7 +29,7 @@ class Sender:
         self._server = server
         self._spool = spool
         self._writer = MlflowWriter(server, spool)
-        self._reached_before = any(run.id for run in spool.runs.values())  # reached by an earlier driver
+        self._reached_before = any(run.id for run in spool.runs.values())  # an earlier driver reached MLflow
         self._error: Exception | None = None
         self._attempted = threading.Event()
         self._wake = threading.Event()

@@ -92,4 +92,5 @@ def _quiet_mlflow() -> None:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it logs a page if the database is locked
+    # MLflow would log a page of text if the database is locked.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)

@@ -16,7 +16,7 @@ _VALUES_PER_INTERVAL = 360  # the interval doubles after this many values: 360 i
 
 @contextmanager
 def log_system_metrics(tracker: Tracker, run: str, *, interval: float = INTERVAL) -> Iterator[None]:
-    """Log the machine's utilisation to a run at least once and at increasing intervals, from a separate thread."""
+    """Log the machine's utilisation to a run from a separate thread, at increasing intervals but at least once."""
     stopped = threading.Event()
     thread = threading.Thread(target=_log, args=(tracker, run, interval, stopped), name="system-metrics", daemon=True)
     thread.start()
@@ -28,12 +28,12 @@ def log_system_metrics(tracker: Tracker, run: str, *, interval: float = INTERVAL
 
 
 def interval_after(values: int, interval: float) -> float:
-    """Return the time to wait before the next value, in s, after the given number of values."""
+    """Return the time to wait for the next value, in s, given the number of values so far."""
     return float(interval * 2 ** (values // _VALUES_PER_INTERVAL))
 
 
 def _log(tracker: Tracker, run: str, interval: float, stopped: threading.Event) -> None:
-    step = max(tracker.steps(run, hardware.CPU), default=0)  # continue after an earlier driver
+    step = max(tracker.steps(run, hardware.CPU), default=0)  # continue an earlier driver's steps
     hardware.utilization()  # discard the first values, which have no earlier call as a reference
     with suppress(OSError):  # if the disk is full, the search itself reports it
         while not stopped.wait(interval_after(step, interval)):

@@ -144,7 +144,7 @@ def restore(path: Path, members: Sequence[Member]) -> list[EpochMetrics]:
         member.optimizer.load_state_dict(optimizer)
         for moments in member.optimizer.state.values():
             if "mu_product" in moments:
-                moments["mu_product"] = moments["mu_product"].cpu()  # NAdam keeps it on the CPU for any device
+                moments["mu_product"] = moments["mu_product"].cpu()  # NAdam keeps it on the CPU, whatever the device
         member.epoch = saved["epoch"]
         member.best_logits = tensors.get(f"{number}/{_BEST_LOGITS}")
     return history(path)

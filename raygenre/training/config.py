@@ -86,7 +86,7 @@ class TrainingConfig:
         """Return the learning rate of a step.
 
         Args:
-            progress: share of all steps that come before this one, from 0 to below 1.
+            progress: share of all steps that come before this one, at least 0 and less than 1.
             epoch: number of completed epochs.
         """
         decayed = self.learning_rate / (1 + self.decay * epoch)

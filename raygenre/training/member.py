@@ -1,4 +1,4 @@
-"""The state of a training run for one fold or seed, and the seeding of random numbers."""
+"""The state of a training run for one fold or seed, and the seeding of random generators."""
 
 import copy
 import math
@@ -81,7 +81,7 @@ class Member:
         return np.split(order, [size * step for step in range(1, steps)])
 
     def update_average(self, step: int) -> None:
-        """Move the averaged weights towards the current ones after a step, counted from 0.
+        """Move the averaged weights towards the current ones after a step; steps are counted from 0.
 
         In the first steps, the average follows the weights more closely, so the untrained weights never dominate it.
         """

@@ -48,7 +48,7 @@ def check_playlists(folder: Path, genres: Sequence[str]) -> None:
 def write_playlists(
     folder: Path, results: Sequence[SongResult], genres: Sequence[str], root: Path
 ) -> list[tuple[Path, int]]:
-    """Write the playlists, delete earlier playlists without songs, and return each path with its song count.
+    """Write the playlists, delete earlier ones that now have no songs, and return each path with its song count.
 
     Args:
         folder: folder of the playlists; created if missing.

@@ -38,7 +38,7 @@ _SEPARATORS = re.compile(r"[;,/|]")  # between the genres of a tag such as Rock/
 
 
 def json_record(result: SongResult, model: str, trained_on: TrainingData) -> dict[str, object]:
-    """Return a result as a JSON object: the prediction with all windows or the error, and the model and its data."""
+    """Return a JSON object: the prediction with all windows, or the error, and the model with its training data."""
     model_fields: dict[str, object] = {"model": result.model or model, "trained_on": asdict(trained_on)}
     tags = result.tags
     file_fields: dict[str, object] = {
@@ -75,7 +75,7 @@ def json_record(result: SongResult, model: str, trained_on: TrainingData) -> dic
 def agrees(result: SongResult) -> bool | None:
     """Return whether the file's genre tag is the predicted genre; None if no tag is a genre of the model.
 
-    Names are compared by their normal form, as in `raygenre.evaluation.genre_names`. If several genres are tagged, one
+    Names are compared in their normal form, as in `raygenre.evaluation.genre_names`. If several genres are tagged, one
     match suffices.
     """
     if not (prediction := result.prediction):

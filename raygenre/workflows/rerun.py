@@ -2,7 +2,8 @@
 
 The record consists of the run's params and tags, and the search's `run.yaml` and `split.json`. The same setting, seed
 and tracks produce the same curve, bit for bit, in float32 and in bfloat16, provided that the package versions and the
-environment are the same. Differences in either are reported.
+environment are the same. Differences in the versions or the environment are
+reported.
 """
 
 import math

@@ -40,12 +40,12 @@ class Row:
         title: what is measured.
         split: how the tracks are split; a key of `SPLITS`.
         epochs: number of epochs; training never stops early.
-        values: values of the setting that differ from the project's first network.
+        values: values of the setting that differ from those of the project's first network.
         tested: whether the network is evaluated on the test tracks instead of the validation tracks.
         holds_out: for a tested row, whether the validation tracks are kept out of training.
         seeds: seeds of the training runs.
-        average_of: name of another row. If set, nothing is trained: the row's probabilities are the mean of the
-            probabilities of that row's networks, one per seed.
+        average_of: name of another row. If set, nothing is trained: the probabilities are the mean over the networks
+            of that other row, one per seed.
     """
 
     name: str

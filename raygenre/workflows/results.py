@@ -87,7 +87,7 @@ def measure(
 
 
 def make_split(dataset: Dataset, kind: SplitKind, seed: int, files: Files, *, validation: float) -> Split:
-    """Return one of `SPLITS`; random splits are drawn with the seed.
+    """Return a split of the given kind; the seed determines the random choices.
 
     Args:
         validation: share of a random split's training tracks that is used for validation.

@@ -193,7 +193,7 @@ def _clock(seconds: float) -> str:
 
 
 def _tick(seconds: float) -> int:
-    """Return the interval between ticks of the time axis, in s; it results in at most a dozen ticks."""
+    """Return the interval between ticks of the time axis, in s, chosen to give at most a dozen ticks."""
     hours = math.ceil(seconds / 12 / 3600)
     return next((step for step in (5, 15, 30, 60, 120, 300, 600) if seconds <= 12 * step), 3600 * hours)
 

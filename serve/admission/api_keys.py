@@ -1,8 +1,8 @@
 """API keys: which keys are valid, and when the endpoint requires keys.
 
 Only SHA-256 hashes of the keys are kept in memory. Several keys can be valid at the same time, and replicas reload the
-key file regularly, so keys can be rotated without a restart: add the new key to the file, switch the clients, then
-remove the old key.
+key file regularly, so keys can be rotated without a restart: add the new key to the file, switch the clients to it,
+then remove the old key.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ MIN_KEY_LENGTH = 16  # characters
 
 
 class ApiKeyError(RaygenreError, ValueError):
-    """The API keys are unusable, or the endpoint would be exposed without keys; the message explains the fix."""
+    """The API keys are unusable, or the endpoint would be exposed without keys; the message explains how to fix it."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Stores request bodies within limits: up to 4 MB in memory, and larger bodies on disk.
+"""Stores request bodies within limits: up to 4 MB each in memory, and larger ones on disk.
 
 Files on disk are unnamed, so they disappear when the process ends, even if it is killed.
 """

@@ -42,7 +42,9 @@ async def decompressed(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
             try:
                 piece = member.decompress(rest, PIECE)
             except zlib.error as error:
-                raise RefusalError(422, "the gzip body is damaged; compress it again, or send it as it is") from error
+                raise RefusalError(
+                    422, "the gzip body is damaged; compress the file again, or send it uncompressed"
+                ) from error
             is_started, rest = True, member.unconsumed_tail
             if piece:
                 yield piece

@@ -13,8 +13,8 @@ BYTES_PER_SECOND = 40_000  # size of 1 s of a 320 kbit/s MP3; used to estimate a
 class Deadline:
     """The time by which a request must be answered.
 
-    Until the duration of the audio is known, it is estimated from the size of the body, so that even a request
-    with a long file can wait for other requests. Separate limits apply while the body is read; see
+    Until the duration of the audio is known, it is estimated from the size of the body, so that a request with a long
+    file has enough time to wait for other requests. Separate limits apply while the body is read; see
     `serve.admission.upload_pace`.
     """
 
@@ -42,7 +42,7 @@ class Deadline:
         return self._started + 2 * self.seconds
 
     def expect_features(self) -> None:
-        """Extend the limit because a pretrained network processes the audio; call this before the work starts."""
+        """Extend the limit for audio that a pretrained network processes; call this before the work starts."""
         self._speed = FEATURES_SPEED
 
     def add_audio(self, seconds: float) -> None:

@@ -32,7 +32,7 @@ class _Song:
     """A song whose windows are being classified.
 
     Attributes:
-        inputs: the windows, (W, *shape), as the classifier's kind of input.
+        inputs: the windows, (W, *shape), in the form that the classifier takes.
         enqueued_at: time of arrival, in s of `time.perf_counter`.
         next_window: index of the first window that is not in a batch yet.
         result: future of the probabilities (W, G); cancelled when the request no longer needs them.
@@ -96,7 +96,7 @@ class Batcher:
         return await asyncio.wrap_future(song.result)
 
     def _run(self, is_first: bool) -> None:
-        torch.get_num_threads()  # the first use in a thread sets the number that any thread has set last
+        torch.get_num_threads()  # torch's first call in a thread applies the number that was last set in any thread
         while True:
             batch, cores = self._next_batch(is_first)
             self._metrics.batch(len(batch))

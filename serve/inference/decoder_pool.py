@@ -206,7 +206,7 @@ class DecoderPool:
 
 def _use_one_core() -> None:
     """Make torch use one core in this thread, because the decoder process needs the others."""
-    torch.get_num_threads()  # the first call in a thread applies the number that any thread set last
+    torch.get_num_threads()  # torch's first call in a thread applies the number that was last set in any thread
     torch.set_num_threads(1)
 
 

@@ -190,7 +190,7 @@ class LiveModels:
         self._metrics.change(role, "refused")
 
     def _load_first(self, *, required: bool) -> LiveModel | None:
-        """Return the model in the settings, or the latest loadable former champion if the champion cannot be loaded.
+        """Return the configured model, or the latest loadable former champion if the champion cannot be loaded.
 
         Raises:
             RegistryError, ClassifierError: no model can be loaded.

@@ -1,8 +1,8 @@
-"""Notifies clients that their job has finished, by sending a POST to their URL.
+"""Notifies clients that their job has finished, by sending a POST request to their URL.
 
 Only hosts that the operator has listed are contacted, only over HTTPS, and only at public addresses: a name that
 resolves to a private address could otherwise reach servers behind the firewall. The connection is made to the address
-that was checked, so a second resolution cannot replace it. Redirects are not followed.
+that was checked, so it does not matter if the name later resolves to another address. Redirects are not followed.
 """
 
 import http.client

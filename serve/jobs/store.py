@@ -128,10 +128,11 @@ class JobStore:
             return connection.execute(select(jobs).where(jobs.c.id == job, jobs.c.state != _DELETED)).one_or_none()
 
     def delete(self, job: str) -> bool:
-        """Delete a job and return whether it existed; a replica that is processing it abandons it."""
+        """Delete a job and return whether it existed; a replica stops processing a deleted job."""
         mark = update(jobs).where(jobs.c.id == job, jobs.c.state != _DELETED)
         existed = self._change(mark.values(state=_DELETED, token="", due_at=None, expires_at=self._now))
-        self._delete_blocks(job)  # the row is deleted last, so that `sweep` can finish deletion if a replica is killed
+        # The row is deleted last, so that `sweep` can finish the deletion if a replica is killed.
+        self._delete_blocks(job)
         with self._database.transaction() as connection:
             connection.execute(delete(jobs).where(jobs.c.id == job))
         return existed

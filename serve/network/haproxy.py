@@ -152,7 +152,7 @@ def _replace(lines: list[str], pattern: str, by: str) -> re.Match[str]:
 
 
 def _errors() -> Iterator[str]:
-    """Yield the lines for HAProxy's own errors; the pages for late and non-HTTP requests cannot be changed."""
+    """Yield the lines for HAProxy's own errors; its responses to late and non-HTTP requests cannot be changed."""
     for status, detail in (
         (502, "the replica stopped before it responded; retry later"),
         (503, "no replica is available; retry later"),

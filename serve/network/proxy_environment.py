@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # so that `make k8s-check` can read DEFAULTS without the endp
 
 DEFAULTS = {
     # HAProxy passes requests directly to the replicas. It uses a small fraction of the CPU time of Ray's own proxies,
-    # which are written in Python, and Ray counts the requests in the replicas.
+    # which are written in Python. Without these proxies, Ray counts the requests in the replicas.
     "RAY_SERVE_ENABLE_HA_PROXY": "1",
     # Time in s during which a stopping replica still accepts requests, until HAProxy stops sending them.
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "3",
@@ -41,7 +41,8 @@ DEFAULTS = {
 ON_KUBERNETES = {"RAY_SERVE_ENABLE_HA_PROXY": "0", "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "1"}
 """The manifests use Ray's own proxies instead. When the head was killed, HAProxy rejected a third of the requests until
 the next head had found the replicas, whereas Ray's proxies keep using the replicas they already have."""
-_OWN_FOLDER = f"/tmp/haproxy-{os.getuid()}"  # short, because it contains sockets in a subfolder with a long name
+# Short, because the length of a socket's path is limited, and the folder has sockets in a subfolder with a long name.
+_OWN_FOLDER = f"/tmp/haproxy-{os.getuid()}"
 MACHINE = {
     "RAY_SERVE_HAPROXY_BINARY_PATH": str(Path(__file__).with_name("haproxy.sh")),
     "RAYGENRE_PYTHON": sys.executable,  # for haproxy.sh

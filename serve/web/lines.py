@@ -37,7 +37,7 @@ class LineResponse(StreamingResponse):
 
     Args:
         first: the first piece, which is already available.
-        request: the request, for its id, its path and its log fields.
+        request: the request, whose id, path and log fields are used.
     """
 
     def __init__(self, stream: Stream, first: Piece, request: Request) -> None:

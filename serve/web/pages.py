@@ -1,4 +1,4 @@
-"""The pages for the browser and their files."""
+"""The web pages, and the files that they use."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Rare and damaged files are decoded as in media players, or rejected with the right reason."""
+"""Rare and damaged files are decoded as in media players, or rejected for the right reason."""
 
 import io
 import struct

@@ -21,7 +21,7 @@ def classifier() -> Classifier:
 
 @pytest.fixture(scope="session")
 def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with two classes that contain usable songs, a silent song, images, and text named like a song."""
+    """Return a folder of two classes with usable songs, a silent song, images, and a text file named like a song."""
     root = tmp_path_factory.mktemp("music")
     for name in ("blues", "jazz", ".trash"):
         (root / name).mkdir()

@@ -1,4 +1,4 @@
-"""Predictions on a Ray cluster are the same as on one machine, for any source and after crashes."""
+"""Predictions on a Ray cluster are the same as on one machine, for any source and even after crashes."""
 
 import math
 import os
@@ -94,7 +94,7 @@ def test_decoding_and_classifying_in_two_stages(classifier: Classifier, music: P
 
 @dataclass(frozen=True)
 class Crash(Predict):
-    """A prediction that kills its own process when it reads a file with the given name, as a crash in FFmpeg would."""
+    """A prediction that kills its own process when it reads a file with the given name, like a crash in FFmpeg."""
 
     name: str = "short.wav"
 

@@ -1,6 +1,6 @@
 """Rendering on a Ray cluster produces the same images as rendering on one machine.
 
-Rendering of folders is tested in tests/cli/test_cluster.py.
+Rendering folders is tested in tests/cli/test_cluster.py.
 """
 
 import os

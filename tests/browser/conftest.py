@@ -1,4 +1,4 @@
-"""The Chromium browser for page tests: the executable at `$CHROMIUM`, or the system's."""
+"""The Chromium browser for page tests: the executable at `$CHROMIUM`, or the installed one."""
 
 import os
 from collections.abc import Iterator

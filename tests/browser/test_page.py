@@ -61,7 +61,7 @@ def page(browser: Browser, site: str, request: pytest.FixtureRequest) -> Iterato
     yield opened
     context.close()
     assert [url for url in urls if not url.startswith((site, "blob:"))] == []
-    expected = ("the server responded with a status of",)  # Chromium logs this for every refusal
+    expected = ("the server responded with a status of",)  # Chromium logs this for every refused request
     assert [text for text in errors if not any(part in text for part in expected)] == []
 
 

@@ -69,7 +69,7 @@ def test_a_bug_keeps_its_exception(error: Exception, tmp_path: Path, monkeypatch
 
 
 def run_render_with(planted: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run `raygenre render` in a separate process, with the function that lists songs replaced by a statement."""
+    """Run `raygenre render` in a separate process, with a statement in place of the function that lists songs."""
     lines = ("import os, signal, time", "from raygenre.cli import app", "from raygenre.workflows import render",
              "def broken(*_):", f"    {planted}", "render.plan_renders = broken", "app()")  # fmt: skip
     command = [sys.executable, "-c", "\n".join(lines), "render", str(folder), "-o", str(folder / "out")]

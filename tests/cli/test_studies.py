@@ -68,7 +68,7 @@ def test_an_error_leaves_nothing_behind(arguments: list[str], message: str, tmp_
 
 @pytest.fixture
 def store(tmp_path: Path) -> StudyStore:
-    """The store of a storage with one running study."""
+    """A study store that contains one running study."""
     store = open_store(str(tmp_path), None)
     options = Options(study="spring", trials=8, tracking_uri="http://ann:s3cret@host")
     request = Request.of(options, with_files=False, ship=True, variables=())
@@ -130,7 +130,7 @@ def test_a_running_study_is_neither_resumed_nor_removed(store: StudyStore, tmp_p
 def test_a_study_runs_in_the_background(tmp_path: Path, tracks_folder: Path) -> None:
     """The study is stopped after the epoch in progress, resumed with more trials, and removed; no trial is repeated."""
     service = Service(str(tmp_path / "results"))
-    epochs = 12  # so that it is stopped before its end, even on a busy machine
+    epochs = 12  # so that the study is stopped before it ends, even on a busy machine
     service.submit("spring", tracks_folder, "--max-concurrent", "1", epochs=epochs)
     service.wait_for("spring", lambda study: study["places"]["running"] == 1)
     service.call("stop", "spring")

@@ -102,7 +102,7 @@ def test_genres_are_overwritten_under_the_users_names(certain: str, music: Path)
         assert open_tags(song).provenance["raygenre_model"] == "certain"
     assert "2 songs: 2 already with this genre" in tag(*arguments).stdout.splitlines()
     (entry, *_) = sorted(Path("results").rglob("predictions/*/*"))
-    assert len([*entry.parents[1].glob("*/*")]) == 4  # two per song, before and after tagging, so none is decoded again
+    assert len([*entry.parents[1].glob("*/*")]) == 4  # two per song, untagged and tagged, so no song is decoded again
     set_genres(music / "old.mp3", "Changed since")
     undone = tag("--undo", "log")
     assert undone.exit_code == 1

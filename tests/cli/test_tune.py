@@ -41,7 +41,7 @@ def on_the_cluster(ray_cluster: None, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def tune(*arguments: str, storage: Path | str) -> subprocess.CompletedProcess[str]:
-    """Run the script in a separate process; this takes many seconds."""
+    """Run the script in a separate process; this is slow."""
     command = [sys.executable, str(SCRIPT), "--storage", str(storage), *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 

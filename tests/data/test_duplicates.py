@@ -1,4 +1,4 @@
-"""Tracks that are the same recording are grouped."""
+"""Tracks of the same recording are grouped."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,10 @@ from raygenre.data.track_files import DataError
 
 
 def dataset(recordings: str) -> Dataset:
-    """Return a dataset with one track per letter, identified by its position. Equal letters stand for equal levels."""
+    """Return a dataset with one track per letter, whose id is the letter's position.
+
+    Equal letters stand for equal levels.
+    """
     levels = np.stack([np.full((128, 333), ord(letter), dtype=np.uint8) for letter in recordings])
     tracks = tuple(str(number) for number in range(len(recordings)))
     labels = np.arange(len(recordings)) % 2

@@ -1,4 +1,4 @@
-"""Model inputs are computed once per track, cached by content, and never made from images."""
+"""Model inputs are computed once per track, cached by content, and never based on images."""
 
 import shutil
 from collections.abc import Callable

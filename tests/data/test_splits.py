@@ -352,7 +352,7 @@ DOUBLES = [
     ("rock.00016", "rock.00020"),  # validation and test
     ("rock.00002", "rock.00017", "rock.00021"),  # all three
     ("rock.00003", "rock.00004"),  # training only
-    ("rock.00005", "rock.00025"),  # training and none of the lists
+    ("rock.00005", "rock.00025"),  # training and no list
 ]
 
 

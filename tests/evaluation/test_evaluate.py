@@ -120,7 +120,7 @@ def test_other_data_sets_are_rejected_with_the_remedy(tracks: Dataset, classifie
 
 
 def test_genres_are_matched_by_name_and_others_are_skipped(tracks: Dataset, classifier: Classifier) -> None:
-    """The data set contains an additional genre before the others, so each genre's index differs from the model's."""
+    """The data set begins with an additional genre, so the other genres' indices differ from those in the model."""
     changed = replace(tracks, labels=tracks.labels + 1, genres=("alphorn", *tracks.genres))
     changed.labels[:4] = 0
     report = evaluate_classifier(classifier, changed, "all", TrackFacts())

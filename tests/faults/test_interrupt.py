@@ -65,7 +65,7 @@ def test_kills_lose_nothing(tmp_path: Path, tracks_folder: Path) -> None:
             else:
                 until(driver.kill_a_worker)
             for early, late in zip(before, driver.ledger(), strict=False):
-                assert early.params.items() <= late.params.items()  # the params are drawn right after a trial starts
+                assert early.params.items() <= late.params.items()  # parameters are chosen right after a trial starts
                 assert early.intermediate_values.items() <= late.intermediate_values.items()
         before = driver.ledger()
         driver.finish()

@@ -47,7 +47,7 @@ def test_predict_continues_after_ctrl_c(tmp_path: Path) -> None:
     summary = re.search(rf"^interrupted after (\d+) of {SONGS} songs; run the same", errors.read_text(), re.MULTILINE)
     assert summary, errors.read_text()
     results = int(summary[1])
-    assert printed - 1 <= results <= printed + 1  # Ctrl-C may arrive between a result and its line
+    assert printed - 1 <= results <= printed + 1  # Ctrl-C may arrive between counting a result and printing it
     assert "Traceback" not in errors.read_text()
     assert table.read_text() == "of last week\n"
     partial = pd.read_csv(tmp_path / "songs.partial.csv")

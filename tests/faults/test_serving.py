@@ -1,4 +1,4 @@
-"""Few requests fail after a kill on three nodes, and a single HAProxy is back in seconds.
+"""Few requests fail after kills on three nodes, and a lone HAProxy is back within seconds.
 
 To store the counts with the test results, run `pytest -m slow --junitxml=FILE tests/faults/test_serving.py`.
 """

@@ -1,4 +1,4 @@
-"""Promote a version at the same time as other processes do.
+"""Promote a version at the same time as other processes.
 
 Each process waits until all of them have read the champion.
 

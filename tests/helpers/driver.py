@@ -148,7 +148,7 @@ class Driver:
             time.sleep(0.2)
 
     def check_all_is_there(self) -> None:
-        """Check that the study and MLflow contain each run once, finished, with no missing or duplicate metrics."""
+        """Check that the study and MLflow contain each run once, as finished, without missing or duplicate metrics."""
         trials = self.ledger()
         assert [trial.state for trial in trials] == [TrialState.COMPLETE] * self.trials
         all_epochs = list(range(1, self.epochs + 1))

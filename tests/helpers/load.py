@@ -1,4 +1,4 @@
-"""Generates load on an endpoint, at a constant rate or as fast as several clients allow.
+"""Generates load on an endpoint, at a constant rate or as fast as several clients can send.
 
 Each request has its own connection. A request is a path and the file to POST to it; if the file is None, the request is
 a GET.

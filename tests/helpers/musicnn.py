@@ -1,4 +1,4 @@
-"""A small version of MSD_musicnn: features, TensorFlow checkpoint, and a naive evaluation.
+"""A small version of MSD_musicnn: its features, TensorFlow checkpoint and naive evaluation.
 
 Its weights are random, since the real ones are not part of this project.
 """
@@ -59,7 +59,7 @@ def random_variables(dimensions: Dimensions = SMALL, *, seed: int = 0) -> dict[s
 
 
 def small_features(folder: Path, *, seed: int = 0) -> Features:
-    """Store a small network with random weights in a new folder; return the kind of input that the network computes."""
+    """Store a small network with random weights in a new folder; return its features, for use as model input."""
     about = About(store.MODEL, "a test", "0" * 64, "ISC", LICENCE, TAGS, asdict(SMALL))
     store.save(Pretrained(network_from(random_variables(seed=seed)), about), folder)
     return Features(store.load(folder))
@@ -73,7 +73,7 @@ def small_head(kind: Features, genres: tuple[str, ...], *, seed: int = 0) -> Cla
 
 
 def naive(variables: Variables, patches: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the features and logits of patches (P, 187, 96), using the original's layer order and array layouts."""
+    """Return features and logits of patches (P, 187, 96), with the original network's layer order and array layouts."""
     numbers = {"conv2d": 0, "batch_normalization": 0, "dense": 0}
 
     def values(kind: str, variable: str) -> Tensor:

@@ -15,8 +15,8 @@ class RawRequest:
     """A request as raw bytes.
 
     Attributes:
-        pieces: the request line, headers and body, in the pieces in which they are sent.
-        pause: time between two pieces in s.
+        pieces: the request line, headers and body, split into the pieces that are sent one after another.
+        pause: time between pieces, in s.
         disconnects: whether the client disconnects without waiting for the response.
         method: HTTP method; the response to a HEAD request has no body.
     """

@@ -1,6 +1,6 @@
 """Records the timings of a finished search, for testing the estimate of the remaining time.
 
-Run from the project's folder on a storage with one search, which is then added to the file:
+Run from the project's folder to add a storage's only search to timings.json:
     .venv/bin/python -m tests.helpers.record_timings NAME FOLDER
 
 The times come from the search's runs in MLflow. Repeats and the final training are logged to MLflow only when they end.
@@ -34,7 +34,7 @@ from tests.helpers.timings import TIMINGS
 
 
 def _record(name: str, root: Path) -> None:
-    """Add the only search in a storage to the file."""
+    """Add the only search in a storage to timings.json."""
     storage = resolve(root)
     ledger = Ledger.open(storage.studies, latest_study(storage.studies), url=None)
     cores = os.cpu_count() or 1
@@ -47,7 +47,7 @@ def _record(name: str, root: Path) -> None:
 
 
 def _observed(ledger: Ledger, client: MlflowClient, slots: int) -> tuple[Observed, float]:
-    """Return the observations of a search and its end; times are in s since the start of its run."""
+    """Return a search's observations and end time; all times are in s since its run started."""
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     runs = {str(run.info.run_name): run for run in client.search_runs(experiments)}
     zero = runs[ledger.name].info.start_time

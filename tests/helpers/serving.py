@@ -48,9 +48,9 @@ def register(
     """Register a model that, unless trained, nearly always predicts `favourite`, and return its version.
 
     Args:
-        model: configuration of the network, if the input is levels.
+        model: configuration of the network, if levels are its input.
         steps: number of training steps for this network.
-        features: the kind of input, or None for levels.
+        features: features that the model takes as its input, or None for levels.
     """
     server = Server(storage)
     torch.manual_seed(favourite)

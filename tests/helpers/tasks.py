@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 
 def half(number: int) -> int:
-    """Return half of an even number. Odd numbers raise an error, except that 13 crashes the process and 17 ends it."""
+    """Return half of an even number.
+
+    Odd numbers raise an error, except that 13 crashes the process and 17 makes it exit.
+    """
     if number == 13:
         os.kill(os.getpid(), signal.SIGSEGV)
     if number == 17:

@@ -48,7 +48,7 @@ def search(
         most: maximum number of concurrent trials; 0 to run as many as fit.
         trainable: function that a trial executes.
         fails_with: if not empty, the search must end at its first failure with an error that contains this text.
-        controls: controls that may stop the search, which is not an error here.
+        controls: controls that may stop the search; stopping it is not an error here.
         resumed: whether an earlier call has already logged to the storage.
     """
     config = ledger.config

@@ -1,4 +1,4 @@
-"""Features as model input: windows, the middle of a song, summaries and refused pictures."""
+"""Features as model input: windows, the middle of a song, summaries, and rejected images."""
 
 import pickle
 from pathlib import Path
@@ -48,11 +48,11 @@ def test_the_middle_represents_a_long_song(features: Features, tmp_path: Path) -
 
 def test_summaries_are_means_of_standardised_features(features: Features) -> None:
     windows = features.from_blocks([louder(61)]).windows
-    windows.flags.writeable = False  # like arrays in shared memory
+    windows.flags.writeable = False  # read-only, like arrays in shared memory
     summaries = features.summaries(windows)
     assert summaries.shape == (len(windows), RANGES)
     normalised = features.pretrained.network.pooled(torch.tensor(windows)).detach().numpy()
-    size = -(-windows.shape[1] // RANGES)  # the first ranges have one more feature
+    size = -(-windows.shape[1] // RANGES)  # the first ranges have one feature more than the others
     assert summaries[:, 0] == pytest.approx(normalised[:, :size].mean(axis=1), rel=1e-5)
     # The summaries are standardised with the pretrained network's own statistics, so they differ from plain means.
     assert not np.allclose(summaries, np.stack([part.mean(axis=1) for part in np.array_split(windows, RANGES, 1)], 1))

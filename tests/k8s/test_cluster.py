@@ -113,7 +113,7 @@ def test_workers_of_a_drained_zone_start_in_the_others(prod: Installation) -> No
     lost = min(zones, key=lambda zone: (bool(heads & {*zones[zone]}), zone))
     if busy := cluster.others(zones[lost], prod.namespace):
         pytest.skip(f"the zone {lost} also runs other endpoints: {', '.join(busy[:3])}")
-    gone = zones[lost][0]  # for pods without a node, which are not running either
+    gone = zones[lost][0]  # assumed for pods without a node, so that they do not count as running
     with cluster.drained(zones[lost]):
         prod.wait(
             f"{number} workers run outside the zone {lost}",

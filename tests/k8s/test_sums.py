@@ -1,4 +1,4 @@
-"""An overlay's resource requests are added up correctly and as the documentation shows them."""
+"""The sums of an overlay's resource requests are correct and match the documentation."""
 
 import copy
 from decimal import Decimal

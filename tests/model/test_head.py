@@ -55,7 +55,7 @@ def untimed(rows: list[EpochMetrics]) -> list[EpochMetrics]:
 def test_a_head_learns_features_of_any_scale() -> None:
     rows = curve(member(learning_rate=1e-2), epochs=30)
     assert rows[-1].train_loss < 0.5 * rows[0].train_loss
-    assert rows[-1].validation_loss < 1 < rows[0].validation_loss < 4  # the loss of guessing is 1.1
+    assert rows[-1].validation_loss < 1 < rows[0].validation_loss < 4  # guessing gives a loss of 1.1
 
 
 def test_statistics_fit_the_features_from_the_first_step() -> None:

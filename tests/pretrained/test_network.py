@@ -11,7 +11,7 @@ from tests.helpers.musicnn import SMALL, naive, random_variables
 
 @pytest.fixture(scope="module")
 def patches() -> torch.Tensor:
-    """Return twelve patches with the value range of log-mel spectrograms."""
+    """Return twelve patches of values in the range of log-mel spectrograms."""
     return 4 * torch.rand(12, 187, 96, generator=torch.Generator().manual_seed(0))
 
 

@@ -57,7 +57,7 @@ def read_cases(folder: Path, *, reader: str = "read", seed: int = SEED, cases: i
 def test_damaged_files_are_answered_or_rejected(originals: Path, cases: int) -> None:
     outcomes = read_cases(originals, cases=cases)
     assert outcomes.total() == cases
-    assert min(outcomes["answer"], outcomes["rejection"]) > cases / 10  # the damage is neither too strong nor too weak
+    assert min(outcomes["answer"], outcomes["rejection"]) > cases / 10  # the damage is neither too severe nor too mild
 
 
 # Control tests: readers with planted faults must be detected.

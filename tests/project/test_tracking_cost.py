@@ -1,4 +1,4 @@
-"""The number of HTTP requests needed to log a search to MLflow, which is the same on every machine.
+"""The number of HTTP requests needed to log a search to MLflow; it is the same on every machine.
 
 `benchmarks/tracking.py` compares how long the tracker and Ray's own callback take.
 """

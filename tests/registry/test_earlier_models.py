@@ -1,7 +1,7 @@
 """Models registered by earlier releases still load; each contains a copy of that release's code.
 
 `save_pyfunc` wrote the MLflow model `earlier/flat-modules.tar.xz` when all modules were in one folder. The model is an
-untrained network with 4 filters and the genres bells and storm.
+untrained network with 4 filters and the genres `bells` and `storm`.
 """
 
 import subprocess

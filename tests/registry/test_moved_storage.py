@@ -1,4 +1,4 @@
-"""Models are read and artifacts written in the current folder of a moved or copied storage."""
+"""A moved or copied storage reads models from, and writes artifacts to, its current folder."""
 
 import logging
 import os

@@ -145,7 +145,7 @@ def test_the_current_name_is_looked_up_without_retries(server: Server, monkeypat
 
 def test_a_failing_bucket_counts_as_unreachable(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     class ClientError(Exception):
-        """An error that, like botocore's, is neither an OSError nor an MlflowException."""
+        """An error that, like those from botocore, is neither an OSError nor an MlflowException."""
 
     def fail(*_: object, **__: object) -> str:
         raise ClientError("SlowDown")

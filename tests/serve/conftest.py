@@ -1,4 +1,4 @@
-"""Files to send, and the endpoint with low limits used by most tests."""
+"""Files to send, and the endpoint that most tests use, which has low limits."""
 
 from collections.abc import Iterator
 

@@ -32,7 +32,7 @@ USUAL = ModelConfig(genres=len(GENRES))  # with a narrower network, clients woul
 CLIENTS, SECONDS = 10, 75
 MAX_SWAP_SECONDS = 30
 OVERLOAD_SECONDS = 12
-MIN_OVERLOAD = 3.5  # sent requests per answered request; below 4, because clients and replica share cores
+MIN_OVERLOAD = 3.5  # requests sent per request answered; below 4, because clients and replica share cores
 MAX_RECOVERY_SECONDS = 5
 
 

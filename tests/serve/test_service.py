@@ -1,4 +1,4 @@
-"""A file in a request affects neither the outcomes of the other files nor the time limit."""
+"""A request's files get their own outcomes, and the time limit moves as audio is decoded."""
 
 import asyncio
 from dataclasses import replace

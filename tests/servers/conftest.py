@@ -124,7 +124,7 @@ def become(monkeypatch: pytest.MonkeyPatch, name: str, password: str) -> None:
 
 @pytest.fixture
 def singer(team: Team, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
-    """Log in as a user with all permissions on the experiment, create it, and return the password."""
+    """Log in as a user with all permissions on the experiment, create the experiment, and return the password."""
     become(monkeypatch, *SINGER)
     assert Server(team.mlflow.storage(tmp_path)).experiment_id
     return SINGER[1]

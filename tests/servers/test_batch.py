@@ -1,4 +1,4 @@
-"""`raygenre predict` and `render` on a private cluster, from and to an S3 store."""
+"""`raygenre predict` and `render` on a private cluster, with songs and output in S3."""
 
 import os
 import subprocess

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def versions(team: Team, singer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, int]]:
-    """Create two versions without files from a search's child run; afterwards, restore the champion for other tests."""
+    """Create two versions, without files, from a search's child run; finally, restore the champion for other tests."""
     server = Server(team.mlflow.storage(tmp_path))
     client = server.client
     with suppress(TrackingError):  # it may already exist from an earlier search

@@ -1,4 +1,4 @@
-"""Two users' studies on three nodes with tokens, PostgreSQL and S3; components are killed."""
+"""Two users' studies on three nodes, with tokens, PostgreSQL and S3; components are killed."""
 
 import json
 import os

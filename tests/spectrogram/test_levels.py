@@ -192,8 +192,8 @@ def test_burst_is_loudest_in_its_columns(second: float) -> None:
     start = round((second - 0.25) * SAMPLE_RATE)
     samples[start : start + len(burst)] = burst
     loud = np.flatnonzero(levels(torch.from_numpy(samples)).float().mean(dim=0) > 150)
-    # The axes' 334.8 pixels show 30 s, the first of the 333 columns is the axes' second pixel, and each pixel shows the
-    # last frame within it.
+    # The axes are 334.8 pixels wide and show 30 s; the first of the 333 columns is their second pixel; each pixel shows
+    # the last frame within it.
     assert loud.mean() == pytest.approx(second / 30 * 334.8 - 2, abs=1)
     assert len(loud) == pytest.approx(0.5 / 30 * 334.8, abs=2)
 
@@ -433,7 +433,7 @@ def test_decompression_bomb_is_rejected(size: int) -> None:
         read_png(png_file(size, size, b"not pixels"))
 
 
-# By default, Pillow decompresses an image of the first size, warns about one of the second, and rejects the third.
+# By default, Pillow decompresses images of the first size, warns about the second, and rejects the third.
 @pytest.mark.parametrize("size", [6000, 10_000, 50_000])
 @pytest.mark.parametrize("order", ["a comment first", "a second header", "a second header after the pixels"])
 def test_image_with_a_misplaced_size_is_not_decompressed(

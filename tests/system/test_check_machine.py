@@ -106,7 +106,7 @@ def test_a_port_in_use_is_reported_with_its_program() -> None:
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder with a short path, because pytest's own folders are too long for Ray's sockets."""
+    """A folder whose path, unlike those of pytest's folders, is short enough for Ray's sockets."""
     for name in ("RAY_TMPDIR", "TMPDIR"):
         monkeypatch.delenv(name, raising=False)
     folder = Path(tempfile.mkdtemp(dir="/tmp", prefix="rf"))

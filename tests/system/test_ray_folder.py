@@ -13,7 +13,7 @@ from raygenre.system.ray_folder import MAX_BYTES, RayFolderError, ray_folder
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder with a short path, used as /tmp; pytest's own folders are too long for sockets."""
+    """A folder used instead of /tmp; pytest's own folders have paths too long for sockets."""
     for name in ("RAY_TMPDIR", "TMPDIR"):
         monkeypatch.delenv(name, raising=False)
     folder = Path(tempfile.mkdtemp(dir="/tmp", prefix="rf"))

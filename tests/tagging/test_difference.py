@@ -1,4 +1,4 @@
-"""The difference between two versions of a file restores the old version."""
+"""The old version of a file is restored from the new version and their difference."""
 
 import io
 from pathlib import Path

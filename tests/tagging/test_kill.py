@@ -54,7 +54,7 @@ def test_kills_damage_no_file_and_all_is_taken_back(tmp_path: Path) -> None:
 
 
 def run_and_kill(music: Path, log: Path, *, after: int, delay: float) -> None:
-    """Start tagging, and kill it a moment after it has tagged some files."""
+    """Start a tagging process, and kill it a moment after it has tagged some files."""
     command = [sys.executable, "-c", PROGRAM, str(music), str(log)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)
     assert process.stdout

@@ -269,7 +269,7 @@ class FixedStatus:
 
 
 def search_without_a_server(uri: str, folder: Path) -> str:
-    """Log like a search, check that this is fast and loses nothing, and return why MLflow is unreachable."""
+    """Log as a search does, check that logging is fast and loses nothing, and return why MLflow is unreachable."""
     tracker = Tracker(Server(Storage(folder, uri)), folder / "study", "unreachable")
     started = time.monotonic()
     run = tracker.start("trial", "trial")
@@ -317,7 +317,7 @@ def test_an_unknown_host_name_raises_at_once(tmp_path: Path) -> None:
 
 
 class Front:
-    """A proxy for a real server that can be shut down or lose responses.
+    """A proxy that can be shut down or lose the responses of the real server behind it.
 
     Attributes:
         lost: paths of the requests that receive no response.
@@ -325,7 +325,7 @@ class Front:
     """
 
     def __init__(self, target: MlflowServer, *, port: int = 0, late: float | None = None) -> None:
-        """Forward requests; with `late`, the first of each kind gets no response, and arrives after `late` s."""
+        """Forward requests; with `late`, the first of each kind arrives `late` s later and gets no response."""
         self.lost: set[str] = set()
         self.late: list[threading.Timer] = []
         lost, timers = self.lost, self.late

@@ -168,7 +168,7 @@ def test_it_is_compared_with_a_network_on_spectrograms(searched: FinishedSearch,
     for candidate, incumbent in ((champion, other), (other, champion)):
         test = compare_pair(candidate.classifier, incumbent.classifier, searched.dataset)
         assert test.tracks == len(searched.ledger.split.test)
-    assert test.both + test.only_candidate == 2  # the spectrogram network is right for the first genre
+    assert test.both + test.only_candidate == 2  # the spectrogram network is right about songs of the first genre
     assert test.both + test.only_incumbent == round(6 * searched.outcome.evaluation.accuracy)
     decision = promotion.promote_if_better(
         searched.server, version, other.classifier, other.facts, data=lambda: searched.dataset

@@ -22,7 +22,7 @@ def fill(root: Path, *names: str) -> None:
 
 
 def images(source: Path) -> dict[str, str]:
-    """Return the image path of each song; both paths are relative to their folders."""
+    """Return the image path for each song path; each is relative to its own folder."""
     targets = plan_renders(source, Path("out")).targets
     names = {
         str(target.song.relative_to(source)): str(target.image.relative_to("out/images_original")) for target in targets

@@ -229,7 +229,7 @@ def test_resuming_a_finished_study_changes_nothing(finished: FinishedSearch) -> 
 def test_a_pending_promotion_does_not_fail_the_search(
     finished: FinishedSearch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """This happens if a killed process left the lock behind, and only an administrator may delete it."""
+    """This happens if a killed process left behind a lock that only an administrator may delete."""
 
     def stale(*arguments: object, **named: object) -> None:
         raise LockLostError("another process did not release the lock")

@@ -1,4 +1,4 @@
-"""The configuration of a search: resolved once, stored in the study, reloaded on resume."""
+"""The configuration of a search: resolved once, stored in the study and reloaded on resume."""
 
 import json
 from dataclasses import asdict, dataclass, field

@@ -20,7 +20,7 @@ _HEAD = "# The configuration of a search. Run it again with: python experiments/
 
 
 def to_yaml(config: SearchConfig) -> str:
-    """Return the file's text, with the whole space."""
+    """Return the text of the file, which contains the whole space."""
     content = asdict(config) | {"space": default_entries(config.epochs) | config.space}
     text: str = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
     return _HEAD + text

@@ -25,7 +25,7 @@ DIRECTIONS: dict[str, StudyDirection] = {
 UNITS: dict[str, str] = {name: " ms" if name == "latency" else "" for name in OBJECTIVES}
 PREFIX = "objective_"  # prefix of objective names in a trial's last report and in MLflow metrics
 _QUALITY = ("loss", "accuracy")
-_RUNS, _WARM_UP_RUNS = 15, 3  # for measuring the latency; warm-up runs also allocate memory, so they are ignored
+_RUNS, _WARM_UP_RUNS = 15, 3  # for measuring the latency; warm-up runs also allocate memory, so they do not count
 
 
 def check_objectives(names: Sequence[str], *, scheduler: str) -> None:

@@ -1,4 +1,4 @@
-"""Presets: search spaces for the first and improved networks, and for pretrained features.
+"""Presets: search spaces for the original network, the improved one and pretrained features.
 
 A preset supplies the entries and the first point of a search. `--space`, `--start` and other options override it.
 """

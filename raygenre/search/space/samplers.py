@@ -13,7 +13,8 @@ Gaussian process treats it as an occupied point; CMA-ES draws every point of a g
 4. the Gaussian process, for up to `MAX_GP_TRIALS` trials: for numeric parameters it needs the fewest trials,
    whether there is one objective or several, but its computing time grows with the cube of the number of trials.
    Optuna's automatic sampler uses the same limit;
-5. CMA-ES, for one objective and at least `MIN_CMAES_TRIALS` trials, the smallest budget in Optuna's documentation;
+5. CMA-ES, for one objective and at least `MIN_CMAES_TRIALS` trials, the smallest budget that Optuna's
+   documentation recommends for it;
 6. TPE otherwise.
 """
 
@@ -73,10 +74,10 @@ def sampler(name: SamplerName, *, seed: int, trials: int, past_trials: int = 0) 
     """Create the Optuna sampler with this name.
 
     Args:
-        trials: number of trials in the study. A third of them, but at least 3 and at most 10, are drawn at random
+        trials: number of trials in the study. A third of them, but at least 3 and at most 10, get random settings
             before TPE or the Gaussian process takes over.
         past_trials: number of trials that the study already has. It is part of the seed, because otherwise a resumed
-            study, whose sampler starts without any state, would draw its first settings again.
+            study, whose sampler starts without any state, would repeat its first settings.
 
     Raises:
         ValueError: the name is unknown.

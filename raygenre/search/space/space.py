@@ -112,10 +112,11 @@ def default_entries(epochs: int) -> dict[str, Entry]:
         # At most half of the units are dropped: with more dropout, a network this small no longer fits its training
         # tracks.
         "dropout": {"low": 0.0, "high": 0.5},
-        # The range surrounds NAdam's default of 1e-3. It is shifted down because training without normalisation usually
-        # diverges at 5e-3 and above, and logarithmic because the ratio of two learning rates matters.
+        # The range contains NAdam's default, 1e-3. It ends at 5e-3 because training without normalisation usually
+        # diverges there and above, and it is logarithmic because the ratio of two learning rates matters, not their
+        # difference.
         "learning_rate": {"low": 2e-4, "high": 5e-3, "log": True},
-        # From weak to strong decay: the last epoch's learning rate is 91 % to 10 % of the first epoch's.
+        # From the first to the last epoch, the weakest decay reduces the learning rate to 91 %, the strongest to 10 %.
         "decay": {"low": 0.1 / epochs, "high": 9 / epochs, "log": True},
     }
 
@@ -188,7 +189,7 @@ def _range(name: str, raw: Mapping[object, object]) -> Entry:
         if key not in ("low", "high", "log", "step"):
             raise SpaceError(f"{name}: {unknown_name(key, ('low', 'high', 'log', 'step'))}")
     if missing := {"low", "high"} - raw.keys():
-        raise SpaceError(f"{name}: a range needs low and high; {' and '.join(sorted(missing))} is missing")
+        raise SpaceError(f"{name}: a range needs low and high, but lacks {' and '.join(sorted(missing))}")
     entry: dict[str, Any] = {key: _value(name, raw[key], place=f"{name}: {key}") for key in ("low", "high")}
     if not entry["low"] < entry["high"]:
         raise SpaceError(f"{name}: low must be less than high, but low is {entry['low']} and high is {entry['high']}")

@@ -1,9 +1,9 @@
 """Creates a study or loads an existing one, and locks it against other drivers.
 
 The lock is a file in the study's folder, so it works for drivers that share the folder. A study at a URL also uses a
-lock in its database. The id of a study in a database is stored in its folder too, so a driver with a different folder
-cannot load the study. The database stores the path of the folder, so a driver with a copy of the folder cannot load the
-study either.
+lock in its database. The id of a study in a database is also stored in the study's folder, so a driver with a different
+folder cannot load the study. The database stores the path of the folder, so a driver with a copy of the folder cannot
+load the study either.
 """
 
 import os
@@ -54,7 +54,7 @@ class StudyHandle:
 
 
 def create_study(location: Location, *, config: SearchConfig, split: Split, url: str | None) -> StudyHandle:
-    """Create a study at a location; its name is the location's last part.
+    """Create a study at a location, and name it after the last part of the location.
 
     Raises:
         StudyError: the name is taken, the database cannot be used, or another driver has the study open.

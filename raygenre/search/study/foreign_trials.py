@@ -24,7 +24,7 @@ def foreign_trials(ledger: Ledger) -> list[FrozenTrial]:
 
 
 def refuse_enqueued(ledger: Ledger, space: Mapping[str, BaseDistribution]) -> list[str]:
-    """Mark enqueued trials with values outside the space as failed; return one line per trial that names the value."""
+    """Fail enqueued trials that have values outside the space; return one line per trial that names the value."""
     refusals = []
     storage = ledger.study._storage
     for trial in ledger.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):

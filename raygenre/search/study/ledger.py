@@ -133,7 +133,7 @@ class Ledger:
         return [trial for trial in self.trials if trial.state == TrialState.RUNNING]
 
     def top(self, k: int) -> list[FrozenTrial]:
-        """Return the k best completed trials, best first; if two are equally good, the earlier comes first.
+        """Return the k best completed trials, best first; if two are equally good, the earlier one comes first.
 
         With several objectives, these are trials on the Pareto front, sorted by the first objective.
         """

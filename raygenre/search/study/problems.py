@@ -12,7 +12,7 @@ if there was none. The problem is also a tag of the search's run."""
 
 
 def note_problem(ledger: Ledger, error: Exception) -> None:
-    """Record the error that ends a search, unless the study itself cannot be written."""
+    """Record the error that ends a search, unless the study itself cannot be written to."""
     with suppress(OSError, *STORAGE_ERRORS):
         ledger.study.set_user_attr(PROBLEM, _text(error))
 

@@ -1,4 +1,4 @@
-"""Ranks the completed trials of a search: by their loss, or on the Pareto front."""
+"""Sorts the completed trials of a search by loss, and finds those on the Pareto front."""
 
 from collections.abc import Iterable, Sequence
 
@@ -20,7 +20,7 @@ def is_complete(trial: FrozenTrial, *, epochs: int) -> bool:
 
 
 def by_loss(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
-    """Return trials sorted by their lowest validation loss; if two are equally good, the earlier comes first."""
+    """Return trials sorted by their lowest validation loss; if two are equally good, the earlier one comes first."""
     return sorted(trials, key=lambda trial: (min(losses(trial).values()), trial.number))
 
 

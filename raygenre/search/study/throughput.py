@@ -1,4 +1,4 @@
-"""Measures how long a search took, summed over all its drivers, and its trials per hour."""
+"""Measures the total time of a search over all its drivers, and its trials per hour."""
 
 import time
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ class Throughput:
 
     Attributes:
         trials: number of finished trials.
-        seconds: time spent on trials, without pauses between drivers.
+        seconds: time spent on trials, not counting pauses between drivers.
     """
 
     trials: int

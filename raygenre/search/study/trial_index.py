@@ -1,7 +1,7 @@
-"""The trials of a study: those of the search, those of other programs, and the best ones.
+"""Indexes the trials of a study: those of the search, those of other programs and the best.
 
-A study may have thousands of trials, and a driver reads them several times per trial. An ended trial never changes, so
-all trials up to the first one that may still change are read only once.
+A study may have thousands of trials, and a driver needs all of them several times for every trial that it runs. An
+ended trial never changes, so all trials up to the first one that may still change are read only once.
 """
 
 import bisect
@@ -44,7 +44,7 @@ class TrialIndex:
             return [trials[position] for position in self._others] + [trial for trial in changing if not is_own(trial)]
 
     def best(self, trials: Sequence[FrozenTrial], k: int) -> list[FrozenTrial]:
-        """Return the k completed trials with the lowest losses, best first; if two are equal, the earlier is first."""
+        """Return the k completed trials with the lowest losses, best first; of two equals, the earlier comes first."""
         return [trial for _, _, trial in self._best(trials, k)]
 
     def lowest_loss(self, trials: Sequence[FrozenTrial]) -> float | None:

@@ -101,7 +101,7 @@ def _reason(name: str, data: SearchData) -> str:
 
 
 def _ranges(data: SearchData, sample: Sample) -> list[Axis]:
-    """Return the axes of the ranges in which the trials' values differ, with learning rate and decay first."""
+    """Return the axes of the ranges whose values differ between trials, with learning rate and decay first."""
     ranges = [axis for axis in data.axes if not axis.choices and np.ptp(axis.positions(sample.trials))]
     return sorted(ranges, key=lambda axis: axis.name not in ("learning_rate", "decay"))
 

@@ -116,7 +116,7 @@ def parallel_coordinates(figure: Figure, data: SearchData) -> None:
 
 
 def importances(figure: Figure, shares: dict[str, float], sample: Sample) -> None:
-    """Draw how much each hyperparameter influences whether a trial is good."""
+    """Draw the influence of each hyperparameter on whether a trial is good."""
     axes = _axes(figure, "importance", "")
     names = list(reversed(shares))
     bars = axes.barh([name.replace("_", " ") for name in names], [shares[name] for name in names], color=BEST)
@@ -155,7 +155,7 @@ def _axes(figure: Figure, across: str, up: str) -> Axes:
 
 
 def _caption(axes: Axes, sample: Sample) -> None:
-    """Add a caption above the plot that states how many of the sample's trials were stopped early."""
+    """Above the plot, state how many of the sample's trials were stopped early."""
     if sample.note:
         axes.set_title(sample.note, fontsize="small", color="0.35")
 

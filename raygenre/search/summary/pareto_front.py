@@ -2,8 +2,7 @@
 
 Only a search with several objectives has a front. Its finalists are the best trials on the front by the first
 objective, which is loss or accuracy. As in every search, the finalist whose repeats have the lowest mean loss wins. To
-get a smaller or faster network, copy its values from the table or from front.csv, and fix them in a space
-file.
+get a smaller or faster network, copy its values from the table or from front.csv into a space file, as fixed values.
 """
 
 from optuna.trial import TrialState

@@ -1,4 +1,4 @@
-"""The figures of a search on one page for the browser: Optuna's and three of our own.
+"""The figures of a search on one browser page: some from Optuna and three of our own.
 
 The page includes Plotly's code, loads nothing from other hosts, and can be opened as a local file.
 """
@@ -129,13 +129,13 @@ def page(title: str, entries: Sequence[PageFigure]) -> str:
 def _target(data: SearchData) -> Callable[[FrozenTrial], float] | None:
     """Return a function that selects the first of several objectives; None if there is only one objective.
 
-    Without such a function, Optuna shows more details.
+    A single objective does not need a function, and Optuna shows more details without one.
     """
     return (lambda trial: float(trial.values[0])) if is_multi_objective(data.config.objectives) else None
 
 
 def _coloured(data: SearchData) -> list[tuple[FrozenTrial, str]]:
-    """Return the trials with their colours, the most important last so that they are drawn on top."""
+    """Return the trials with their colours, the most important last, so that they are drawn on top."""
     best = {trial.number for trial in data.ledger.top(1)}
     complete = sorted(data.complete, key=lambda trial: trial.number in best)
     return [

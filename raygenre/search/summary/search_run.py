@@ -1,4 +1,4 @@
-"""Logs a search's MLflow run: data, code and machine at first, tables and figures later."""
+"""Logs a search's MLflow run: first data, code and machine, later tables and figures."""
 
 import json
 import math
@@ -124,7 +124,7 @@ class SearchRunLogger:
         self._describe(finalists)
 
     def problem(self, error: Exception) -> None:
-        """Record in the study and in the run's description the error that ends the search."""
+        """Record the error that ends the search, both in the study and in the run's description."""
         note_problem(self._ledger, error)
         with suppress(OSError):  # the disk may be full
             self._describe()
@@ -138,7 +138,7 @@ class SearchRunLogger:
 def _settings(config: SearchConfig) -> dict[str, object]:
     """Return the settings that are the same for all trials of a search."""
     settings = asdict(config) | config.fixed
-    # A resumed search may have more trials and different limits, so these are logged as tags.
+    # A resumed search may have more trials and different limits, so these are logged as tags, which may change.
     for name in (*config.distributions, "trials", "time_budget", "patience", "warm_start", "data_digest"):
         settings.pop(name, None)
     texts: dict[str, object] = {name: json.dumps(settings[name]) for name in ("space", "starts") if settings[name]}

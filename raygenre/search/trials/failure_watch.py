@@ -101,7 +101,8 @@ class FailureWatch(tune.Callback, tune.Stopper):
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Allow only one more attempt if the worker raised an exception, which would probably recur on another worker.
 
-        If a trial loses its worker after a new epoch, its restarts are counted from 0, because spot nodes come and go.
+        If a trial loses its worker after a new epoch, its restarts are counted from 0 again, because a trial on spot
+        nodes may lose many workers.
         """
         if raised_line(latest_error(trial)):
             trial.max_failures = 0

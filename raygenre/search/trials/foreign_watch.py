@@ -1,4 +1,4 @@
-"""Displays, only once, each trial that another program adds to the study during a search."""
+"""Informs the user once about each trial that another program adds during a search."""
 
 from typing import Any
 

@@ -2,8 +2,8 @@
 
 Its state is FAIL, and no Optuna sampler learns from failed trials. The alternative would be a violated constraint that
 marks the setting as infeasible. However, only TPE accepts a constraint for a trial without a value, and only if the
-trial was pruned; the Gaussian process needs a value and the same constraints for every trial. If the trial fails,
-no loss or early stop has to be invented for Optuna.
+trial was pruned; the Gaussian process needs a value and the same constraints for every trial. If the trial fails
+instead, Optuna needs neither an invented loss nor an invented early stop.
 """
 
 import torch

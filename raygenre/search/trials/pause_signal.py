@@ -29,7 +29,7 @@ class PauseSignal:
     location: Location
 
     def clear(self) -> None:
-        """Delete the files that an earlier attempt left; the driver calls this before it starts the task."""
+        """Delete the files that an earlier attempt left behind; the driver calls this before it starts the task."""
         self.location.remove()
 
     def pause(self, task: "ray.ObjectRef[Any]") -> None:
@@ -49,6 +49,6 @@ class PauseSignal:
 
     def is_requested(self) -> bool:
         """Return whether the worker must pause."""
-        with suppress(OSError):  # an object store may fail; the next epoch checks again
+        with suppress(OSError):  # an object store may fail; the worker checks again before the next epoch
             return _REQUESTED in self.location.names()
         return False

@@ -13,7 +13,7 @@ from typing import IO, Protocol
 
 LINE_WIDTH = 100  # characters
 SILENCE = 60.0  # s without output, after which the progress of a phase is written as a line
-NAME_WIDTH = 12  # characters of the first column
+NAME_WIDTH = 12  # characters in the first column
 _EVENT_WIDTH = 6
 INDENT = " " * (NAME_WIDTH + 2)
 """Prefix of a line that continues the previous line."""

@@ -68,8 +68,8 @@ class Places:
         """Return whether another training run may request a place from Ray while this many are waiting.
 
         With a limit, all of its places are requested at once, so that the cluster can grow. Without a limit, trials
-        start together if places are free; otherwise, only one trial waits, because the setting of a waiting trial
-        is chosen earlier than necessary.
+        start together if places are free; otherwise, only one trial waits: its setting has already been chosen, so
+        the sampler cannot use results that arrive while it waits.
         """
         return self.limit is not None or pending < max(1, self._free())
 
@@ -87,7 +87,7 @@ class Places:
         """Report the places that the search could use; call this regularly.
 
         Args:
-            wanted: number of training runs that could run at the same time.
+            wanted: number of training runs that could be in progress at the same time.
             running: number of training runs that occupy a place.
             cpus: number of CPUs per place; None for as many as a trial needs.
         """

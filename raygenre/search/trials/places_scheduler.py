@@ -110,7 +110,7 @@ class PlacesScheduler(FIFOScheduler, tune.Stopper):
         if pending:
             return pending[0]
         if not self._places.fits(len(placed)) or not self._waiting():
-            # A worker kept for the next trial would occupy a place that this search may not use or does not need.
+            # A worker kept for the next trial would occupy a place that the search has no right to or does not need.
             controller._cleanup_cached_actors(force_all=True)
         if not placed:
             time.sleep(_IDLE)

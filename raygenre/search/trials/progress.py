@@ -140,7 +140,7 @@ class TrialProgress(tune.Callback):
                 self._display.message(f"{INDENT}{line}")
 
     def _seconds_left(self) -> float | None:
-        """Return an estimate of the time left, up to a second old: with thousands of trials, estimating is slow."""
+        """Return an estimate of the time left, renewed once a second: with thousands of trials, estimating is slow."""
         if time.monotonic() - self._estimated[0] >= _ESTIMATE:
             self._estimated = time.monotonic(), self._timer.seconds_left()
         return self._estimated[1]
@@ -173,7 +173,7 @@ class TrialProgress(tune.Callback):
 
     def _cell(self, trial: FrozenTrial, column: Column) -> str:
         if column.value:
-            # A trial may be in the ledger before all of its values have been drawn.
+            # A trial may be in the ledger before all of its values have been sampled.
             return short(trial.params[column.value]) if column.value in trial.params else "–"
         values = losses(trial)
         accuracy = self._accuracy.get(trial.number, math.nan)

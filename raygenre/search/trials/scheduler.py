@@ -141,7 +141,7 @@ def rungs(config: SearchConfig) -> list[int]:
 
 
 def kept(config: SearchConfig) -> float:
-    """Return the share of the trials that is expected to continue after each rung, until trials have reached the rung.
+    """Return the share of the trials expected to continue after each rung, used until enough trials reach it.
 
     ASHA keeps more than a third, because it compares a trial only with the trials that reached the rung earlier.
     """

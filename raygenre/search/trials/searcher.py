@@ -1,7 +1,7 @@
 """The Ray Tune searcher: gets settings from Optuna and reports trials' true final states.
 
-Ray's own OptunaSearch reports a trial that the scheduler stopped as COMPLETE with its latest value, so samplers
-compare losses from different epochs. Here, such a trial ends as PRUNED; see `Ledger.finish`.
+If the scheduler stops a trial, Ray's own OptunaSearch reports it as COMPLETE with its latest value, so samplers compare
+losses from different epochs. Here, such a trial ends as PRUNED; see `Ledger.finish`.
 """
 
 from collections.abc import Callable, Mapping
@@ -102,7 +102,7 @@ class LedgerSearcher(Searcher):
         """Do nothing: a new searcher is built from the ledger."""
 
     def _complete_draws(self) -> None:
-        """Draw the missing values of trials whose driver died during `Ledger.start_trial`."""
+        """Sample the missing values of trials whose driver died during `Ledger.start_trial`."""
         self._ledger.study.sampler = self._sampler
         for frozen in self._ledger.unfinished():
             self._ledger.note_checkpoint(frozen.number)

@@ -16,7 +16,7 @@ from raygenre.search.trials.timings import Observed, Run, Work
 
 _PRIOR = 2  # number of a run's own epochs that together weigh as much as the mean of all runs
 _CLOSING = {"evaluation": 0.6, "registration": 1.2, "champion": 0.5}  # s, on 2 cores of an AMD EPYC
-_STARTUP = 4.5  # s until a new worker starts training on that machine, the reference for the speed of others
+_STARTUP = 4.5  # s until a new worker starts training on that machine, with which other machines are compared
 _SPEEDS = (0.25, 8.0)  # range of the factor by which a machine is slower than the reference
 
 PHASES = ("trials", "repeats", "final", *_CLOSING)

@@ -32,7 +32,7 @@ class Tracks:
     """The tracks to train on. They are in Ray's object store, so workers read them without copying.
 
     Attributes:
-        inputs: levels, uint8 (N, 128, 333), or features, float32 (N, F), of the whole dataset.
+        inputs: levels, uint8 (N, 128, 333), or features, float32 (N, F), of the whole data set.
         labels: class of each track, int64 (N,).
         folds: positions of the training and validation tracks of each fold.
     """
@@ -145,8 +145,8 @@ def epoch_results(history: Sequence[EpochMetrics]) -> list[EpochResult]:
 def run_trial(config: dict[str, Any], *, plan: Plan, shared: "Sequence[ray.ObjectRef[Tracks]]") -> None:
     """Train the setting of a `TrialConfig` and report a `TrialResult` after each epoch.
 
-    A resumed trial reports its epochs again from the first; the recorder skips those that it already has. Exceptions
-    are reported as a `failure` instead of being raised, because Ray would retry the trial. Only errors of Ray itself
+    A resumed trial reports its earlier epochs again; the recorder skips those that it already has. Exceptions are
+    reported as a `failure` instead of being raised, because Ray would retry the trial. Only errors of Ray itself
     are raised, such as the loss of the machine that holds the tracks. A full or read-only disk is reported as a `halt`,
     because the setting is not the cause.
     """

@@ -14,7 +14,7 @@ _SHORT = {
     "normalisation": "norm",
     "frequency_bins": "bins",
 }
-_FLOAT_WIDTH = 8  # characters of a float as `short` formats it, such as 0.000123
+_FLOAT_WIDTH = 8  # characters in a float that `short` has formatted, such as 0.000123
 _MORE = "…"  # column that stands for the values that do not fit
 
 
@@ -66,7 +66,7 @@ def fitting(
 def cut(
     fixed: Sequence[Column], distributions: Mapping[str, BaseDistribution], *, width: int, gap: int
 ) -> list[Column]:
-    """Return the fixed columns and as many hyperparameters as fit; the last column stands for those that do not."""
+    """Return the fixed columns and as many hyperparameters as fit; the last column stands for the rest."""
     values = value_columns(distributions, short_names=True)
     while values and _total([*fixed, *values, Column(_MORE, 1)], gap) > width:
         values.pop()

@@ -27,8 +27,8 @@ _CHECK = 1.0  # s between two checks of the time budget
 class TrialLimits:
     """The limits of one search; the `Controls` may raise its number of trials and change its time budget.
 
-    With a time budget, no more trials start as soon as another one would leave too little time for the repeats and the
-    final training. The first trials always start.
+    With a time budget, a trial starts only if it leaves enough time for the repeats and the final training. The first
+    trial always starts; until an epoch has been timed, other trials start while any of the budget is left.
 
     Args:
         clock: returns the time in s.
@@ -59,7 +59,7 @@ class TrialLimits:
 
     @property
     def reason(self) -> str:
-        """Why no more trials start although some are left; empty as long as trials start."""
+        """Why the search does not start its remaining trials; empty as long as trials may start."""
         return self._reason if self._reason_limits == self._limits() else ""
 
     def left(self, started: int) -> int:

@@ -63,11 +63,11 @@ class FileTags(ABC):
 
     @abstractmethod
     def set(self, genres: Sequence[str], provenance: Provenance | None) -> None:
-        """Replace the genres, each as a separate value, and the provenance; None removes any earlier provenance."""
+        """Set the genres, each as a separate value, and the provenance; None removes any earlier provenance."""
 
     @abstractmethod
     def restore(self, stored: Stored) -> None:
-        """Replace the frames that raygenre may change with earlier ones.
+        """Restore earlier versions of the frames that raygenre may change.
 
         Raises:
             TagError: the file's tags have since been converted, so they cannot hold the earlier frames.

@@ -24,9 +24,9 @@ _NO_GENRE = 255  # in ID3v1
 
 
 class _KeepRaw(dict[str, Any]):
-    """Frame types that are never found, so that mutagen keeps each frame as bytes instead of parsing it.
+    """A mapping in which no frame type is ever found, so that mutagen keeps frames as bytes instead of parsing them.
 
-    The mapping still contains the frames' names, from which mutagen determines how their sizes are written.
+    It still contains the frames' names, from which mutagen determines how their sizes are written.
     """
 
     def __getitem__(self, name: str) -> Any:
@@ -137,7 +137,7 @@ class Id3Tags(FileTags):
             return None
 
     def _loaded_to_convert(self, path: Path) -> ID3:
-        """Return the tags in the version to write: converted from 2.2 or ID3v1, or empty."""
+        """Return tags in the version to write: converted from ID3v2.2 or ID3v1, or new ones."""
         tags = self._load(path, v2_version=self._version, load_v1=bool(self._v1) and self._raw is None)
         if tags is not None:
             return tags

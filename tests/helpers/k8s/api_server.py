@@ -1,7 +1,7 @@
 """A fake API server that is sufficient for kubectl's dry runs.
 
-It records the requests and supports only the given kinds. It responds with 422 to the objects named in `refused`, as a
-real server does for invalid objects, and with 409 to those in `owned`, as if an operator owned some of their fields.
+It records the requests and supports only the given kinds. It rejects the objects named in `refused` with 422, as a real
+server does with invalid objects, and those in `owned` with 409, as if an operator owned some of their fields.
 """
 
 import json
@@ -160,7 +160,7 @@ def running(folder: Path, server: ApiServer) -> Iterator[Path]:
 
 
 def merged(value: Any, patch: Any) -> Any:
-    """Return a value after applying a JSON merge patch."""
+    """Return the result of applying a JSON merge patch to a value."""
     if not isinstance(patch, dict):
         return patch
     old = value if isinstance(value, dict) else {}

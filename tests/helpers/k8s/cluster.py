@@ -135,7 +135,7 @@ def installed(folder: Path, overlay: str, patches: Sequence[dict[str, Any]] = ()
 
 @contextmanager
 def drained(nodes: Sequence[str]) -> Iterator[None]:
-    """Drain the endpoint's pods from nodes, and make the nodes schedulable again afterwards."""
+    """Evict the endpoint's pods from the nodes, and make the nodes schedulable again afterwards."""
     options = ("--ignore-daemonsets", "--delete-emptydir-data", "--force", "--grace-period=1", "--timeout=4m")
     try:
         kubectl("drain", *nodes, *options, f"--pod-selector={SERVING}")
@@ -170,7 +170,7 @@ def zones() -> dict[str, list[str]]:
 
 
 def others(nodes: Sequence[str], namespace: str) -> list[str]:
-    """Return the endpoint pods of other namespaces that run on these nodes and would be drained as well."""
+    """Return the endpoint pods of other namespaces that run on these nodes and would be evicted as well."""
     return [
         f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
         for pod in _items("get", "pods", "--all-namespaces", f"--selector={SERVING}")

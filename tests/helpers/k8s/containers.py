@@ -19,7 +19,7 @@ class Container:
     Args:
         where: the pod's name as shown in the messages of the manifest check.
         secrets: the secrets that users would have created, by name.
-        places: local replacements for strings in the manifests, such as folders.
+        places: replacements for strings in the manifests, such as local folders.
     """
 
     def __init__(self, resources: list[Resource], where: str, secrets: Secrets, places: Mapping[str, str]) -> None:

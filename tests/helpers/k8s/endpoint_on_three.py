@@ -158,7 +158,7 @@ def under_load(workers: list[Running], death: Callable[[], object]) -> list[Repl
 
 
 def kill_replica(worker: Running) -> None:
-    """Kill a replica process of a worker, as the OOM killer would."""
+    """Kill one of a worker's replica processes, as the OOM killer would."""
     namespace = worker.namespace
     for pid in titled("ray::ServeReplica"):
         with suppress(OSError):  # the process has just exited

@@ -56,7 +56,7 @@ class Network:
         ip("-n", address, "address", "add", f"{address}/24", "dev", "eth0")
         ip("-n", address, "link", "set", "eth0", "up")
         ip("-n", address, "link", "set", "lo", "up")
-        ip("-n", address, "route", "add", "default", "via", NODE)  # Ray nodes derive their address from it
+        ip("-n", address, "route", "add", "default", "via", NODE)  # Ray nodes derive their address from this route
         for other, others in self._labels.items():
             self._hold(address, other, self._passes(labels, others), self._passes(others, labels))
             self._hold(other, address, self._passes(others, labels), self._passes(labels, others))
@@ -82,7 +82,7 @@ class Network:
                 ip("-n", pod, "rule", "add", "priority", "100", *selector, "lookup", "main")
 
     def _passes(self, source: dict[str, str], target: dict[str, str]) -> Ports:
-        """Return the target pod's ports that the source pod, in the same namespace, may reach."""
+        """Return the ports of the target pod that the source pod, in the same namespace, may reach."""
         out = self._admits("Egress", source, target)
         return out & self._admits("Ingress", target, source)
 

@@ -1,7 +1,7 @@
 """A pod's first process: sets up the root filesystem, then becomes the container's command.
 
-The root filesystem is a read-only view of this machine's, with the pod's volumes mounted. running.py runs this module
-in new namespaces.
+The pod sees this machine's root filesystem read-only, with its own volumes mounted. running.py runs this module in new
+namespaces.
 
 Run:
     python -m tests.helpers.k8s.pod_root DESCRIPTION

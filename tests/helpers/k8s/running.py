@@ -79,8 +79,8 @@ class Running:
         where: the pod's name as shown in the messages of the manifest check.
         name: name of the pod and of its folder.
         service: host name by which other pods reach it.
-        settings: environment variables to add to the manifest's; an empty string removes a variable.
-        command: command that replaces the container's own, as the operator's does.
+        settings: environment variables to add to those of the manifest; an empty string removes a variable.
+        command: command that replaces the container's own command, just as the operator replaces it.
     """
 
     def __init__(
@@ -147,7 +147,7 @@ class Running:
 
     @property
     def namespace(self) -> Path:
-        """The PID namespace of the pod, which identifies its processes."""
+        """The pod's PID namespace, by which its processes can be recognised."""
         return Path(f"/proc/{self._first}/ns/pid").readlink()
 
     def kill(self) -> None:

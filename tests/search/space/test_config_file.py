@@ -68,7 +68,7 @@ def test_an_incomplete_file_is_refused(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
 def test_run_yaml_repeats_the_search(tracks: Dataset, ray_cluster: None, tmp_path: Path, sampler: str) -> None:
-    """The trials run one at a time, so each draw is based on the same earlier results."""
+    """The trials run one at a time, so each proposal is based on the same earlier results."""
     first = new_ledger(tmp_path / "first", tracks, trials=5, epochs=1, sampler=sampler, seed=3)
     search(first, tracks, tmp_path / "first", most=1)
     config = SearchConfig(**config_file.read(first.folder / "run.yaml"))

@@ -89,7 +89,7 @@ def test_entries_become_distributions_or_fixed_values() -> None:
         ("learning_rte", 1.0, "unknown name learning_rte; did you mean learning_rate?"),
         ("zzz", 1.0, "unknown name zzz; expected one of dropout, learning_rate"),
         ("dropout", {"low": 0.1, "hihg": 0.5}, "dropout: unknown name hihg; did you mean high?"),
-        ("dropout", {"low": 0.1}, "dropout: a range needs low and high; high is missing"),
+        ("dropout", {"low": 0.1}, "dropout: a range needs low and high, but lacks high"),
         ("dropout", {"low": 0.5, "high": 0.1}, "low must be less than high, but low is 0.5 and high is 0.1"),
         ("dropout", {"low": 0.1, "high": 1.5}, "dropout: high: dropout must be from 0 to below 1, not 1.5"),
         ("dropout", {"low": 0.0, "high": 0.5, "log": True}, "must start above 0"),

@@ -30,7 +30,7 @@ def storages() -> list[BaseStorage]:
 
 @pytest.fixture
 def combined(storages: list[BaseStorage]) -> DashboardStorage:
-    """The storages combined into one, which discovers one more of them each time the studies are listed."""
+    """The combined storage, which discovers one more storage each time the studies are listed."""
     remaining = list(storages)
     return DashboardStorage(lambda: [remaining.pop(0)] if remaining else [])
 

@@ -1,4 +1,4 @@
-"""Real allocations that exceed memory; test_tuner.py covers trials with such failures."""
+"""Real allocations beyond available memory; test_tuner.py covers trials with such failures."""
 
 import numpy as np
 import pytest

@@ -121,7 +121,7 @@ def test_a_trial_that_waits_is_not_running(tracks: Dataset, tmp_path: Path) -> N
     assert shown.states() == {"0": "running", "1": "waiting"}
     shown.train(second, 1)
     assert "2 running" in shown.table().footer
-    shown.progress.on_trial_recover(0, [], first)  # the trial's worker died, so the trial is waiting for another one
+    shown.progress.on_trial_recover(0, [], first)  # the trial's worker died, so the trial waits for a new worker
     assert "1 running" in shown.table().footer
     assert shown.states() == {"0": "waiting", "1": "running"}
 

@@ -87,7 +87,7 @@ def test_an_interrupted_draw_is_completed(tracks: Dataset, tmp_path: Path) -> No
 
 
 def test_a_search_has_its_trials_whatever_others_do(tracks: Dataset, tmp_path: Path) -> None:
-    """Of six trials, three belong to the search; another program ends one of them between two drivers."""
+    """Three of six trials belong to the search; another program ends one of these between two drivers."""
     ledger, refusals = new_ledger(tmp_path, tracks), list[str]()
     ledger.study.ask()  # trial 0, from another program
     first = searcher(ledger, refusals)

@@ -11,7 +11,7 @@ from raygenre.search.trials.timings import Observed, Run, Work
 from tests.helpers import timings
 
 TOLERANCE = 0.25  # share of the actual remaining time
-POLLING = 3.0  # s; no estimate can be more precise, because repeats' epochs are polled
+POLLING = 3.0  # s; repeats' epochs are noticed only by polling, so no estimate can be more precise
 
 RECORDED = timings.read()
 

@@ -160,7 +160,7 @@ def test_jobs_have_limits_of_their_own(limited: httpx.Client, song: bytes) -> No
 
 @pytest.mark.slow
 def test_a_failed_callback_is_tried_again_later(limited: httpx.Client, picture: bytes, jobs_file: Path) -> None:
-    """The host is listed but has a private address; tests/serve/jobs/test_callback.py tests successful callbacks."""
+    """The listed host has a private address; tests/serve/jobs/test_callback.py tests successful callbacks."""
     limited.headers["X-API-Key"] = "k" * 16
     job = limited.post("/v1/jobs?callback=https://localhost:1/done", content=picture).json()["id"]
     assert finished(limited, f"/v1/jobs/{job}")["status"] == "done"
