@@ -116,7 +116,7 @@ class _Driver:
         return "done", ""
 
     def _options(self) -> tuple[Options, Storage]:
-        """Return the options for this start of the study, and its storage."""
+        """Return the options for this run of the driver, and the study's storage."""
         request = Request.from_json(self._study.request)
         storage = resolve(request.options.storage, request.options.tracking_uri)
         options = request.unpacked(local_driver.submitted_files(storage, self._study.name))

@@ -20,9 +20,9 @@ from raygenre.system.regular_file import check_regular
 WIDTH, HEIGHT = 432, 288  # pixels
 MAX_PNG_BYTES = 4_000_000  # maximum size of a file; its uncompressed pixels take up 0.5 MB
 TOP, BOTTOM = 35, 252  # pixel rows of the axes' frame
-# A frame line is black and 0.8 pixels wide, so it covers four fifths of each pixel under it. These pixels are white
-# on the right and the bottom, and part of the spectrogram on the left and the top. Agg, matplotlib's renderer, blends
-# colours with integer arithmetic.
+# A frame line is black and 0.8 pixels wide, so it covers four fifths of each pixel under it. Without the line, these
+# pixels would be white at the right and bottom edges, and part of the spectrogram at the left and top edges. Agg,
+# matplotlib's renderer, blends colours with integer arithmetic.
 _COVERED = 204  # coverage of such a pixel, out of 255
 _FRAME_ON_WHITE, _FRAME_CORNER = 51, 19  # grey values
 # Pixel (x, y) inside the axes shows mel band floor((252 − y)·128/217.44), computed in integers to avoid rounding.

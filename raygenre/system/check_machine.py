@@ -121,7 +121,7 @@ def check_disk(folder: Path) -> Finding:
 
 
 def check_ray_folder() -> Finding:
-    """Check that Ray has a suitable folder for its files, and that the folder's disk is not nearly full."""
+    """Check that Ray has a suitable folder for its files, and that the folder's disk has enough space."""
     try:
         folder = planned_ray_folder()
         usage = shutil.disk_usage(existing_parent(folder))

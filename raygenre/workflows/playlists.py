@@ -59,7 +59,7 @@ def write_playlists(
         OSError: a playlist cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    where = folder.resolve()  # relative paths may contain `..`, so no folder on the way may be a link
+    where = folder.resolve()  # because `..` in a relative path leads elsewhere after a link
     base = where if root != Path(root.anchor) and _are_nested(where, root.resolve()) else None
     songs: dict[str | None, list[Path]] = {}
     for result in results:

@@ -21,12 +21,12 @@ DEFAULTS = {
     # HAProxy passes requests directly to the replicas. It uses a small fraction of the CPU time of Ray's own proxies,
     # which are written in Python. Without these proxies, Ray counts the requests in the replicas.
     "RAY_SERVE_ENABLE_HA_PROXY": "1",
-    # Time in s during which a stopping replica still accepts requests, until HAProxy stops sending them.
+    # How long, in s, a stopping replica still accepts requests; HAProxy needs this time to stop sending them.
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "3",
     # The application runs in the event loop that reads the requests, so bodies need not be copied between threads.
     "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
-    # By default, glibc keeps freed memory in up to eight arenas per core, which costs 50 MB per replica. Two arenas are
-    # equally fast.
+    # By default, glibc keeps freed memory in up to eight arenas per core, which costs 50 MB per replica. With two
+    # arenas in all, it is just as fast.
     "MALLOC_ARENA_MAX": "2",
     # OpenMP's threads wait actively for about 0.1 ms, which bridges the gaps between a network's layers. The default,
     # 3 ms, would take a core from the next request.

@@ -1,4 +1,4 @@
-"""Realistic files and expected outcomes: many formats, odd starts, wrong names and damage."""
+"""Realistic files in many formats, some damaged or misnamed, and the expected outcome for each."""
 
 import io
 import struct

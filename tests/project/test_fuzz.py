@@ -66,7 +66,7 @@ def test_damaged_files_are_answered_or_rejected(originals: Path, cases: int) -> 
     ("reader", "cases", "message"),
     [
         ("leaking", 60, r"the process grew from \d+ to \d+ MiB, seed 2026"),
-        ("swelling", 5, r"a file of seed 2026 took \d+ MiB"),
+        ("swelling", 5, r"a file of seed 2026 used \d+ MiB"),
         ("hanging", 1, r"SIGALRM on AIFF, seed 2026, number 0, stored as"),
         ("crashing", 1, r"SIGABRT on AIFF, seed 2026, number 0, stored as"),
     ],

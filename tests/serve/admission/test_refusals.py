@@ -52,7 +52,7 @@ def part(data: bytes, name: bytes = b"file") -> bytes:
 
 
 def refusal(response: httpx.Response) -> tuple[int, str]:
-    """Check that a response is problem details, and return its status and detail."""
+    """Check that a response contains problem details, and return its status and detail."""
     assert response.headers["content-type"] == "application/problem+json"
     problem = response.json()
     assert problem["status"] == response.status_code
