@@ -153,6 +153,8 @@ def process(
             while left and left[0] in results:
                 first = left.popleft()
                 yield first, results.pop(first)
+        problem: Exception = BatchError("the Parquet file no longer contains this song; run the command again")
     except (OSError, BatchError) as error:  # the Parquet file that contains the songs cannot be read
-        for name in left:
-            yield name, results[name] if name in results else work.failure(error)
+        problem = error
+    for name in left:
+        yield name, results[name] if name in results else work.failure(problem)

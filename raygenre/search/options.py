@@ -35,7 +35,7 @@ class Options:
         from_studies, from_best: earlier studies whose best settings are tried first, and the number of settings per
             study.
         max_failures: the search ends after this many trials in a row have failed for the same reason; 0 for no limit.
-        given: names of the options set on the command line; all other options have their default values.
+        given: names of the options set on the command line. `--preset auto`, the default, never counts as set.
     """
 
     data: Path | None = None
@@ -80,6 +80,10 @@ class Options:
     promote: bool | None = None
     verbose: bool = False
     given: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        if self.preset == "auto":
+            object.__setattr__(self, "given", self.given - {"preset"})
 
 
 def check_numbers(options: Options) -> None:

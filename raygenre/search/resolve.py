@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+
 from raygenre.data.dataset import Dataset
 from raygenre.search.duration import parse_duration
 from raygenre.search.network_choice import check_head
@@ -24,6 +26,7 @@ from raygenre.search.space.space import (
     Entry,
     Setting,
     SpaceError,
+    Value,
     default_entries,
     nearest_point,
     to_distributions,
@@ -86,8 +89,8 @@ def resolve(
     if base and "preset" in options.given:
         raise OptionError("--config already specifies the space; omit --preset")
     if network == "head" and (options.space or not base):
-        check_head(space, size["batch_size"])
-    if not base or (network == "head" and options.space):  # a space file cannot name the network
+        check_head({name: entry for name, entry in space.items() if name != "network"}, size["batch_size"])
+    if not base:
         space = preset.entries | space
     if options.preset == "auto" and not tracks.synthetic and not base and network == "cnn":
         notes["preset"] = "improved; --preset original: the project's first network"
@@ -96,13 +99,20 @@ def resolve(
         small = ", ".join(f"{name.replace('_', ' ')} {space[name]}" for name in SMALL_NETWORK)
         notes["network"] = f"{small} (defaults for synthetic tracks; --space overrides them)"
     distributions = to_distributions(default_entries(size["epochs"]) | space)
-    starts = [parse(text) for text in options.start] if "start" in options.given else list(base.get("starts", []))
-    if preset.start != Setting() and not base and not starts:
-        starts = [nearest_point(distributions, preset.start)]
+    # Values that a start point does not specify are those of the preset; run.yaml contains complete points.
+    others = nearest_point(distributions, preset.start) if preset.start != Setting() and not base else {}
+    if "start" in options.given:
+        starts = [others | parse(text) for text in options.start]
+    elif others and not earlier:
+        starts = [others]
+    else:
+        starts = list(base.get("starts", []))
+        if "epochs" in options.given or "space" in options.given:  # the ranges may have changed
+            starts = [_inside(point, distributions) for point in starts]
     sources = [] if "start" in options.given else list(base.get("warm_start", []))
     if earlier:
         warm = warm_start(earlier, distributions, network=network, most=max(0, size["trials"] - len(starts)))
-        starts, sources = [*starts, *warm.points], [*sources, *warm.sources]
+        starts, sources = [*starts, *(others | point for point in warm.points)], [*sources, *warm.sources]
         notes["warm start"] = warm.note
     objectives = _objectives(chosen("objectives"))
     scheduler = chosen("scheduler")
@@ -136,6 +146,7 @@ def resolve(
         **size,
         **{name: chosen(name) for name in _AS_GIVEN},
     )
+    _check_networks(config)
     return config, notes
 
 
@@ -173,6 +184,28 @@ def check_unchanged(options: Options, ledger: Ledger) -> None:
             )
 
 
+def _inside(point: Mapping[str, Value], distributions: Mapping[str, BaseDistribution]) -> dict[str, Value]:
+    """Return the values of a point that a space still contains, each moved into its range."""
+    kept = {name: value for name, value in point.items() if name in distributions}
+    return nearest_point({name: distributions[name] for name in kept}, Setting(**kept))  # type: ignore[arg-type]
+
+
+def _check_networks(config: SearchConfig) -> None:
+    """Check that both ends of each range, and all choices, result in a valid network.
+
+    Raises:
+        SpaceError: a value does not, together with the fixed values.
+    """
+    start = nearest_point(config.distributions)
+    for name, distribution in config.distributions.items():
+        is_choice = isinstance(distribution, CategoricalDistribution)
+        for value in distribution.choices if is_choice else (distribution.low, distribution.high):  # type: ignore[attr-defined]
+            try:
+                config.setting({**start, name: value}).model(2)
+            except ValueError as error:
+                raise SpaceError(f"the space contains {name} {value}: {error}") from error
+
+
 def _preset_name(options: Options, tracks: Dataset) -> PresetName:
     if options.preset != "auto":
         return options.preset
@@ -180,7 +213,7 @@ def _preset_name(options: Options, tracks: Dataset) -> PresetName:
 
 
 def _space(options: Options, base: Mapping[str, Any], notes: dict[str, str]) -> dict[str, Entry]:
-    entries: dict[str, Entry] = space_file.read(options.space) if options.space else dict(base.get("space", {}))
+    entries: dict[str, Entry] = dict(base.get("space", {})) | (space_file.read(options.space) if options.space else {})
     if options.search_width:
         if "width" in entries:
             raise SpaceError("the space already contains width; omit --search-width")

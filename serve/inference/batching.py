@@ -96,6 +96,14 @@ class Batcher:
         return await asyncio.wrap_future(song.result)
 
     def _run(self, is_first: bool) -> None:
+        try:
+            self._take_batches(is_first)
+        finally:  # after an error outside the network, the other threads take all songs
+            with self._lock:
+                self._is_first_free &= not is_first
+                self._others.notify_all()
+
+    def _take_batches(self, is_first: bool) -> None:
         torch.get_num_threads()  # torch's first call in a thread applies the number that was last set in any thread
         while True:
             batch, cores = self._next_batch(is_first)

@@ -139,6 +139,17 @@ def test_a_repeated_block_is_stored_in_the_same_file(classifier: Classifier, mus
     assert sorted(store.output.done().to_pylist()) == sorted(songs.table["path"].to_pylist())
 
 
+def test_songs_missing_from_their_parquet_file_fail_alone(classifier: Classifier, music: Path, tmp_path: Path) -> None:
+    sounds = [path.read_bytes() for path in sorted(music.rglob("*.wav"))[:2]]
+    pq.write_table(pa.table({"sound": [*sounds, *sounds]}), tmp_path / "in.parquet")
+    songs = find_songs([str(tmp_path / "in.parquet")], "sound")
+    pq.write_table(pa.table({"sound": sounds}), tmp_path / "in.parquet")
+    work = Predict(classifier, songs.stores, math.inf)
+    found = list(process(work, songs.table, column="sound", isolated=False))
+    assert [name for name, _ in found] == songs.table["path"].to_pylist()
+    assert ["no longer contains this song" in result.error for _, result in found] == [False, False, True, True]
+
+
 @pytest.mark.usefixtures("ray_cluster")
 def test_nodes_are_checked_before_a_batch_starts(tmp_path: Path) -> None:
     check_nodes([str(tmp_path)], Location(str(tmp_path)))

@@ -110,7 +110,7 @@ def test_a_space_for_the_head_has_only_its_values(songs: Dataset, tmp_path: Path
     path.write_text("dense: [32, 64]\nlabel_smoothing: 0.1\n")
     config = searched(songs, model="pretrained", space=path)
     assert config.space == HEAD.entries | {"dense": [32, 64], "label_smoothing": 0.1}
-    # The file replaces the earlier search's space, but not its network, which a file cannot specify.
+    # The file overrides the earlier search's entries, but not its network, which a file cannot specify.
     again = searched(songs, asdict(searched(songs, model="pretrained")), space=path)
     assert again.space == config.space
     path.write_text("width: 8\n")

@@ -71,6 +71,40 @@ def test_a_preset_fills_the_space_below_what_is_given(tracks: Dataset, tmp_path:
         resolved(tracks, asdict(config), preset="improved")
 
 
+def test_run_yaml_of_a_preset_accepts_other_epochs_and_spaces(tracks: Dataset, tmp_path: Path) -> None:
+    path = tmp_path / "space.yaml"
+    path.write_text("learning_rate: {low: 1e-3, high: 2e-3}\nmasks: 1\n")
+    for epochs, other in ((1, 100), (100, 5), (3, 300)):
+        base = asdict(resolved(tracks, epochs=epochs)[0])
+        config, _ = resolved(tracks, base, epochs=other)
+        [point] = config.first_points
+        assert (point["dropout"], point["learning_rate"]) == (0.1, 4e-3)
+        decay = vars(config.distributions["decay"])
+        assert decay["low"] <= point["decay"] <= decay["high"]
+    config, _ = resolved(tracks, base, space=path)
+    assert config.space == base["space"] | {"learning_rate": {"low": 1e-3, "high": 2e-3}, "masks": 1}
+    assert config.first_points[0]["learning_rate"] == 2e-3
+
+
+def test_start_points_are_completed_from_the_preset(tracks: Dataset) -> None:
+    config, _ = resolved(tracks, start=("dropout=0.3",))
+    assert config.first_points == [{"dropout": 0.3, "learning_rate": 4e-3, "decay": 0.01}]
+
+
+def test_preset_auto_does_not_count_as_set(tracks: Dataset) -> None:
+    config, _ = resolved(tracks)
+    assert resolved(tracks, preset="auto")[0] == config
+    assert resolved(tracks, asdict(config), preset="auto")[0] == config
+
+
+def test_a_space_that_the_network_cannot_have_is_refused(tracks: Dataset, tmp_path: Path) -> None:
+    path = tmp_path / "space.yaml"
+    path.write_text("frequency_bins: {low: 1, high: 32}\n")
+    with pytest.raises(ValueError, match=r"the space contains frequency_bins 32: .* from 1 to 16"):
+        resolved(tracks, space=path)
+    assert resolved(tracks, preset="original", space=path)[0].space == {"frequency_bins": {"low": 1, "high": 32}}
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_networks_of_the_presets_are_small(name: PresetName, tracks: Dataset) -> None:
     config, _ = resolved(tracks, preset=name)
