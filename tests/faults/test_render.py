@@ -36,9 +36,9 @@ def files(out: Path) -> list[Path]:
 
 
 def stop(process: subprocess.Popen[str], how: signal.Signals, out: Path, *, after: int) -> tuple[str, str]:
-    """Stop the process as soon as `after` files exist; return its output and errors."""
+    """Stop the process as soon as `after` images exist; return its output and errors."""
     deadline = time.monotonic() + 240
-    while len(files(out)) < after:
+    while sum(path.suffix == ".png" for path in files(out)) < after:  # others are unfinished
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -17,7 +17,12 @@ from tests.helpers.trials import search
 
 
 def test_a_trial_that_asha_stops_is_pruned_everywhere(tracks: Dataset, ray_cluster: None, tmp_path: Path) -> None:
-    ledger = new_ledger(tmp_path / "studies", tracks, trials=6, epochs=5, scheduler="asha", sampler="random")
+    # The last learning rates are far too small.
+    starts = [{"learning_rate": rate} for rate in (2e-3, 1e-3, 1.5e-3, 1e-8, 1e-9, 1e-9)]
+    space = {"learning_rate": {"low": 1e-9, "high": 2e-3, "log": True}}
+    ledger = new_ledger(
+        tmp_path / "studies", tracks, trials=6, epochs=5, scheduler="asha", sampler="random", space=space, starts=starts
+    )
     server, printed = search(ledger, tracks, tmp_path)
     states = {trial.number: trial.state for trial in ledger.trials}
     assert set(states.values()) == {TrialState.COMPLETE, TrialState.PRUNED}
