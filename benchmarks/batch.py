@@ -104,7 +104,10 @@ def rate(name: str, songs: int, run: Callable[[], object]) -> None:
 
 @contextmanager
 def sampled_memory() -> Iterator[list[tuple[float, float]]]:
-    """Yield a list of samples, one per second: the memory, in MiB, of this process and of its largest descendant."""
+    """Yield a list to which a sample of the memory use is appended every second.
+
+    Each sample contains the memory, in MiB, of this process and of its largest descendant.
+    """
     samples, stopped = [(0.0, 0.0)], threading.Event()
 
     def sample() -> None:

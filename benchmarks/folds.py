@@ -4,11 +4,11 @@ Run from the project's folder, with GTZAN's images (an hour on 2 cores):
     .venv/bin/python benchmarks/folds.py --data PATH
 
 Settings sampled from the default space are each trained on five folds, and once more on the first fold with a new seed.
-Losses are compared within folds, so a fold's difficulty does not affect the result. What remains is how much a
-setting's rank varies between folds (interaction) and between seeds. These variances are then used to simulate searches
-with a fixed budget, from few trials on many folds to many trials on one fold. As in a real search, the best three
-settings are then trained two more times. The table shows by how much the winner's true loss exceeds that of the best of
-a thousand settings.
+Losses are compared within folds, so a fold's difficulty does not affect the result. The remaining variances show how
+much a setting's rank varies between folds (interaction) and between seeds. These variances are then used to simulate
+searches with a fixed budget, from few trials on many folds to many trials on one fold. As in a real search, the best
+three settings are then trained two more times. The table shows by how much the winner's true loss exceeds the lowest
+true loss of a thousand settings.
 """
 
 import json
@@ -67,7 +67,7 @@ def deviations_of(losses: NDArray[np.float64], repeated: NDArray[np.float64]) ->
 
 
 def regret(trials: int, folds: int, deviations: tuple[float, float, float], generator: np.random.Generator) -> float:
-    """Return the mean excess of the winner's true loss over that of the best of a thousand settings."""
+    """Return by how much, on average, the winner's true loss exceeds the lowest of 1000 losses."""
     setting, interaction, seed = deviations
     true = setting * generator.standard_normal((SIMULATIONS, trials))
     ranks = true + interaction * generator.standard_normal(true.shape) / folds**0.5  # the same in all runs of a setting

@@ -7,8 +7,8 @@ Run from the project's folder (2 minutes on 2 cores):
 
 Times are CPU times of this process (user and system) on one thread. The methods are measured alternately, and the table
 shows medians. librosa and matplotlib draw the image and write it to a PNG file in memory, as the dataset's author did.
-raygenre's levels contain the same image (tests/spectrogram/test_levels.py compares every pixel). The time to write the
-levels to a PNG file is measured as well. Memory use is measured over 1000 songs.
+raygenre's levels contain the same image (tests/spectrogram/test_levels.py compares every pixel). The time needed to
+write the levels to a PNG file is also measured. Memory use is measured over 1000 songs.
 """
 
 import io

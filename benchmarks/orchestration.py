@@ -60,7 +60,7 @@ from raygenre.tracking.tracker import Tracker
 
 CONCURRENCY = 2
 BLOCK = 500  # trials timed together
-UNREACHABLE = "http://127.0.0.1:9"  # port of the obsolete discard service, which no machine runs any more
+UNREACHABLE = "http://127.0.0.1:9"  # port of the discard service, which is obsolete and no longer runs anywhere
 
 
 def sleeping(config: dict[str, Any], *, plan: "ray.ObjectRef[Plan]", shared: object, seconds: float) -> None:
@@ -118,7 +118,7 @@ def our_search(
     started, cpu_started = time.perf_counter(), time.process_time()
 
     class Probe(io.StringIO):
-        """Measures time and memory each time a finished trial is printed."""
+        """Records the time and the memory use whenever a finished trial is printed."""
 
         def write(self, text: str) -> int:
             if re.match(r"trial \d", text):
@@ -258,7 +258,7 @@ def blocks_text(unit: str, ends: Sequence[float]) -> str:
     """Return the duration of each block of trials, and the ratio of the last duration to the first.
 
     Args:
-        unit: the unit of the durations, for the text.
+        unit: the unit of the durations, shown in the returned text.
         ends: the time, or the driver's CPU time, at the end of each trial.
     """
     blocks = [after - before for before, after in itertools.pairwise([0.0, *ends[BLOCK - 1 :: BLOCK]])]

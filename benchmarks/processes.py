@@ -15,7 +15,7 @@ def family(process: int) -> dict[int, list[str]]:
 
 
 def start_times(pids: Iterable[int]) -> dict[int, str]:
-    """Return the start times of those processes that are running, in ticks since boot.
+    """Return the start times, in ticks since boot, of the given processes that are running.
 
     An id alone does not identify a process, because the system reuses ids.
     """

@@ -129,7 +129,7 @@ def show(console: Console, results: dict[Case, list[Load]], loop_ms: dict[str, l
 
 
 def _ratio(ours: list[Load], others: list[Load]) -> str:
-    """Return the median over the rounds of the ratio of requests per second."""
+    """Return the ratio of two servers' requests per second, as the median over the rounds."""
     if not ours or ours is others:
         return ""
     ratios = [load.rate / peer.rate for load, peer in zip(ours, others, strict=True)]

@@ -7,8 +7,8 @@ Run, from the project's folder (15 minutes on 2 cores):
 The nodes are processes on this machine with one CPU each, so a machine with fewer cores than nodes gains nothing from
 the additional nodes. The search trains the project's first network on 100 images of noise. The time for the trials is
 measured from the start of the first trial to the end of the last one, according to Optuna's storage. The local search
-also runs one trial at a time, on its own private cluster. Its time is measured from the start to the end of the
-command. The time of a submitted search is measured until the study's state is "done".
+also runs one trial at a time, on its own private cluster. The time of the local search is measured from the start to
+the end of the command. The time of a submitted search is measured until the study's state is "done".
 """
 
 import os

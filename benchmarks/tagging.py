@@ -37,7 +37,7 @@ from raygenre.tagging.undo import undo
 from raygenre.tagging.write import write_genres
 
 FORMATS = {
-    # Suffix: FFmpeg's names for the container and the encoder.
+    # Maps a file suffix to FFmpeg's names for the container and the encoder.
     ".mp3": ("mp3", "libmp3lame"),
     ".flac": ("flac", "flac"),
     ".m4a": ("ipod", "aac"),
@@ -90,7 +90,7 @@ def add_tags(path: Path, title: str) -> None:
 
 
 def write_all(folder: Path, log_path: Path) -> None:
-    """Write the genre `GENRE` to all songs that have none."""
+    """Write the genre `GENRE` to all songs that have no genre."""
     remove_abandoned(folder)
     with TagLog(log_path) as log:
         for path in sorted(folder.iterdir()):

@@ -3,11 +3,11 @@
 Run from the project's folder (10 minutes on 2 cores, mostly for Ray's callback):
     .venv/bin/python -m benchmarks.tracking
 
-Both log the same 100 trials with 50 epochs of 6 metrics each, sequentially and without training, to separate MLflow
-servers on this machine. The measurement ends when the server has received all values, which are then read back and
-compared. Real results of Ray Tune contain about ten more values, which Ray's callback also logs. Here, the only
-additional value is `training_iteration`, which the callback requires. The exit status is 1 if Ray's callback takes less
-than ten times as long as raygenre.
+raygenre and the callback log the same 100 trials with 50 epochs of 6 metrics each, sequentially and without training,
+to separate MLflow servers on this machine. The measurement ends when the server has received all values, which are then
+read back and compared. Real results of Ray Tune contain about ten more values, which Ray's callback also logs. Here,
+the only additional value is `training_iteration`, which the callback requires. The exit status is 1 if Ray's callback
+takes less than ten times as long as raygenre.
 """
 
 import os

@@ -180,7 +180,7 @@ def together(port: int, path: Path, clients: int) -> list[int]:
 
 
 def slowly(port: int, song: bytes, rate: float, seconds: float) -> list[int]:
-    """Send a song, repeated to fill the given time, at a constant rate; return the status in a list."""
+    """Send a song at a constant rate, repeated to fill the time; return a list with the status."""
     body = (song * (1 + int(rate * seconds) // len(song)))[: int(rate * seconds)]
     step = int(rate // 2)
 

@@ -5,8 +5,8 @@ Run:
     python -m k8s.search gpu first 20 --epochs 60     # a new study accepts options of experiments/tune.py
 
 An existing study is resumed until it has the given number of trials. The job and its ConfigMap with settings are both
-named search-STUDY. Searches cannot share a ConfigMap, because retries, and workers that start later, would read the
-settings of another search.
+named search-STUDY. Searches cannot share a ConfigMap, because retries and late-starting workers would then read another
+search's settings.
 """
 
 import re

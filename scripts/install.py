@@ -10,7 +10,7 @@ pinned version of uv into .venv. If uv is unavailable or fails, pip installs the
 continue an interrupted installation.
 """
 
-from __future__ import annotations  # so that older Python versions reach the error message
+from __future__ import annotations  # lets older Python versions reach the error message
 
 import ast
 import os
@@ -86,9 +86,9 @@ def install_with_pip(title: str, arguments: list[str]) -> bool:
 def compiles_all() -> bool:
     """Return whether to compile all packages to bytecode.
 
-    A search imports an eighth of the modules. Python compiles these at their first import, which takes 6 s of CPU time;
-    compiling all modules would take 45 s. If Python does not write bytecode, however, every process spends these 6 s
-    again, so compiling all modules is worthwhile.
+    A search imports an eighth of all modules. Python compiles these modules when they are first imported, which takes
+    6 s of CPU time; compiling all modules would take 45 s. If Python does not write bytecode, however, every process
+    spends these 6 s again, so compiling all modules is worthwhile.
     """
     return bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
 

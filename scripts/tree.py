@@ -19,7 +19,7 @@ START, END = "<!-- tree: python scripts/tree.py --write -->", "<!-- end of tree 
 # Packages that are shown with all their modules.
 IN_FULL = ("raygenre", "serve", "experiments", "scripts")
 
-# Folders that are each shown as a single line. The caption replaces the docstring of the package.
+# Folders that take up one line each in the tree. A caption, if there is one, replaces the package's docstring.
 FOLDERS = {
     "benchmarks": "",
     "k8s": "",
@@ -39,7 +39,7 @@ def tree() -> str:
 
 
 def folder_rows(folder: Path, depth: int) -> Iterator[tuple[str, str]]:
-    """Yield a folder, its modules and its packages, in this order, each with its caption."""
+    """Yield a folder, then its modules, then its packages, each with its caption."""
     package = folder / "__init__.py"
     caption = summary(package) if package.exists() else NO_PACKAGES[folder.name]
     yield f"{'  ' * depth}{folder.name}/", caption

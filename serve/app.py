@@ -4,9 +4,9 @@ Run, from the project's folder:
     make serve                               # or: raygenre serve
     curl --data-binary @song.mp3 localhost:8000/v1/predict
 
-It serves the registry's champion, or the model in `RAYGENRE_MODEL_URI`. As with all commands, `RAYGENRE_STORAGE`
-and `MLFLOW_TRACKING_URI` set the storage and the tracking server, which default to ./results. The settings are defined
-in `serve/settings.py`, and those that set limits in `serve/admission/limits.py`.
+The endpoint serves the registry's champion, or the model in `RAYGENRE_MODEL_URI`. As with all commands,
+`RAYGENRE_STORAGE` and `MLFLOW_TRACKING_URI` set the storage and the tracking server, which default to ./results. The
+settings are defined in `serve/settings.py`, except for the limits, which are defined in `serve/admission/limits.py`.
 """
 
 import asyncio
@@ -43,7 +43,8 @@ class Endpoint:
 
     def __init__(self, settings: Settings, keys: Keys) -> None:
         logs.configure()
-        # The network's thread needs the GIL after every layer; with the default interval, it could wait 5 ms each time.
+        # The network's thread needs the GIL after every layer. With Python's default switch interval, each wait could
+        # take 5 ms.
         sys.setswitchinterval(0.0005)
         self._settings, self._keys = settings, keys
 
@@ -64,7 +65,8 @@ def app(settings: Settings) -> Application:
     """Build the application for Ray Serve's own commands, such as `serve run serve.app:app`.
 
     Raises:
-        click.ClickException: no model is available, or the API keys are unusable; the message explains how to fix it.
+        click.ClickException: no model is available, or the API keys are unusable; the message explains how to fix the
+        problem.
     """
     try:
         return build_application(settings)

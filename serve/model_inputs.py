@@ -1,4 +1,4 @@
-"""Computes the champion's and the challenger's inputs for a file; the kinds may differ."""
+"""Computes the inputs for the champion and the challenger, which may be of different kinds."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -18,9 +18,9 @@ Reader = Callable[[Content, InputKind], Awaitable[Song]]
 async def inputs_of(
     file: UploadedFile | Song, champion: LiveModel, challenger: LiveModel | None, read: Reader
 ) -> tuple[Song, Song | None]:
-    """Return both models' inputs for a file, or for the levels of a picture; identical inputs are computed only once.
+    """Return both models' inputs for a file or for the levels of a picture.
 
-    The challenger's input is None if only the champion can use the file.
+    Identical inputs are computed only once. The challenger's input is None if only the champion can use the file.
     """
     if challenger is None:
         return await _input(file, champion.input, read), None

@@ -1,4 +1,4 @@
-"""Quick checks before the endpoint is started; imports neither Ray nor torch."""
+"""Quick checks before the endpoint is started, without importing Ray or torch."""
 
 import os
 
@@ -57,8 +57,8 @@ def check_model(server: Server, settings: Settings) -> bool:
     """Check that a model or the pretrained network can be served.
 
     Returns:
-        True if a model is available; False if only the pretrained network is, which predicts tags until the registry
-        has a champion.
+        True if a model is available; False if only the pretrained network is available, which predicts tags until the
+        registry has a champion.
 
     Raises:
         RegistryError: neither a model nor the network is available, or the registry is unreachable.

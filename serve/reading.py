@@ -37,7 +37,7 @@ class Reading:
         self.song.add_done_callback(lambda _: self._classified.put_nowait(None))
 
     async def parts(self) -> AsyncIterator[tuple[Song, Prediction]]:
-        """Yield each part of the song with the prediction of the most preferred model that has not failed.
+        """Yield each part of the song with the prediction of the first model that has not failed.
 
         Iteration stops at the end of the song, or earlier if the file turns out to be unusable or all models fail.
         """
@@ -46,7 +46,7 @@ class Reading:
 
     @property
     def has_failed(self) -> bool:
-        """Whether the preferred model failed; valid once `parts` has ended."""
+        """Whether the preferred model failed; this is known only after `parts` has ended."""
         return self.song.exception() is not None or isinstance(self._classifications[0].whole(), Exception)
 
     async def is_refused(self) -> bool:
@@ -106,7 +106,7 @@ class _Classification:
         self._tasks.append(asyncio.ensure_future(self._service.probabilities(self.model, part)))
 
     async def result(self) -> Prediction | Exception:
-        """Wait for the prediction for the next part, or return the first error."""
+        """Return the prediction for the next part once it is ready, or the model's first error."""
         if self._error:
             return self._error
         try:

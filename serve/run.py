@@ -30,7 +30,7 @@ def run(settings: Settings, host: str, port: int, *, on_ready: Callable[[], None
     This function must be called in the main thread.
 
     Args:
-        on_ready: called once the endpoint accepts requests.
+        on_ready: function to call as soon as the endpoint accepts requests.
 
     Raises:
         EndpointError: Ray or a replica cannot be started.
@@ -52,7 +52,7 @@ def run(settings: Settings, host: str, port: int, *, on_ready: Callable[[], None
         for number in _SIGNALS:  # a second Ctrl-C must not leave processes behind
             signal.signal(number, signal.SIG_IGN)
         if is_running:
-            serve.delete(_NAME)  # replicas finish their requests; `serve.shutdown` would print shutdown errors
+            serve.delete(_NAME)  # lets replicas finish their requests; `serve.shutdown` would print errors
         ray.shutdown()
         for number, handler in zip(_SIGNALS, handlers, strict=True):
             signal.signal(number, handler)

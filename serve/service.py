@@ -75,17 +75,17 @@ class Service:
     async def predict(
         self, files: Sequence[UploadedFile | Song], request_id: str, *, deadline: Deadline, version: str = ""
     ) -> list[Answer | RefusalError]:
-        """Return, for each file in order, an answer or the refusal (415, 422 or 503) that explains why there is none.
+        """Return an answer or a refusal (415, 422 or 503) for each file, in order.
 
         Args:
             files: uploaded files, or the levels of pictures.
-            deadline: time limit, after which no more answers are awaited.
+            deadline: time limit; a file that has no answer by then gets a 503.
             version: version of the model that should answer; empty for the champion or the challenger.
 
         Raises:
             RefusalError: 429 if too many predictions are in progress, 404 if the version is not being served.
         """
-        # Chosen once per request, so that the same model classifies all files in a form.
+        # The models are chosen once per request, so that the same model classifies all files in a form.
         champion, challenger = self.choose(deadline, version)
         with self.predictions.slot():
             work = [self._predict(file, champion, challenger, request_id, deadline) for file in files]
@@ -108,7 +108,7 @@ class Service:
     async def tag(
         self, files: Sequence[UploadedFile], request_id: str, *, deadline: Deadline
     ) -> list[TagAnswer | RefusalError]:
-        """Return the pretrained network's tags for each file, in order, or the reason why there are no tags.
+        """Return the pretrained network's tags or a refusal for each file, in order.
 
         Raises:
             RefusalError: 429 if too many predictions are in progress, 404 if the network is not installed.
@@ -165,7 +165,7 @@ class Service:
         return self.answer(prediction, song, model, request_id)
 
     def answer(self, prediction: Prediction, song: Song, model: LiveModel, request_id: str) -> Answer:
-        """Count the prediction for a song, and build the answer from it."""
+        """Count a song's prediction in the metrics, and build the answer from the prediction."""
         name = model.fetched.name
         self.metrics.prediction(prediction.genre, uncertain=prediction.uncertain, model=name)
         self.models.record_input(model, song)

@@ -24,8 +24,8 @@ Piece = StreamedWindow | Answer
 class Stream:
     """The answer for one file in pieces: its windows in order, then the whole answer.
 
-    The work starts at once, in a separate task, so a client that reads slowly neither delays the work nor occupies a
-    prediction slot once the work is done.
+    The work starts at once, in a separate task. A client that reads slowly therefore neither delays the work nor
+    occupies a prediction slot after the work is done.
 
     Args:
         release: function to call when the file is no longer needed.

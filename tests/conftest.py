@@ -57,7 +57,7 @@ GROUPS = {
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Skip files with only slow tests unless slow tests are selected, as some files take several seconds to import."""
+    """Skip files with only slow tests unless slow tests are selected; importing some files takes several seconds."""
     wanted = config.option.markexpr
     if wanted in ("not slow", "unit", "integration", "unit or integration") and collection_path.suffix == ".py":
         return bool(re.search(r"^pytestmark = .*mark\.slow\b", collection_path.read_text(), re.MULTILINE)) or None
@@ -174,7 +174,7 @@ def ray_cluster() -> Iterator[None]:
     from raygenre.search.trials.cluster import connect
     from serve.network import proxy_environment
 
-    proxy_environment.set_defaults()  # as `make serve` does, for the endpoint tests
+    proxy_environment.set_defaults()  # the endpoint tests need them; `make serve` also sets them
     connect(None)
     yield
     ray.shutdown()

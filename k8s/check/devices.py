@@ -1,8 +1,8 @@
 """Checks that GPU pods run on nodes with GPUs and can use them, and that trials and replicas fit on their workers.
 
 Unless rayStartParams sets a node's numbers of CPUs and GPUs, the operator derives them from the container and passes
-them to Ray: the CPU limit (or the CPU request if there is no limit), rounded up, and the sum of the resources whose
-names end in `gpu`.
+them to Ray. The number of CPUs is the CPU limit, rounded up; without a limit, the CPU request is used. The number of
+GPUs is the sum of the resources whose names end in `gpu`.
 """
 
 import re

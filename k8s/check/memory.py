@@ -12,7 +12,7 @@ from k8s.check.amounts import amount
 from k8s.check.pods import HEAD, WORKER, Pod, clusters, pods
 from k8s.check.rendering import Resource
 
-SHARE = 0.9  # of /dev/shm; Ray leaves a tenth of it free
+SHARE = 0.9  # the part of /dev/shm that the object store may use; Ray leaves the rest free
 _PARAM, _FOLDER = "object-store-memory", "/dev/shm"
 _UNITS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 

@@ -46,7 +46,7 @@ def gateways(resources: list[Resource]) -> Iterator[Pod]:
 
 
 def envoy(resource: Resource) -> Peer:
-    """Return the pod that Envoy Gateway runs for a Gateway in Envoy Gateway's own namespace."""
+    """Return the pod that Envoy Gateway runs, in its own namespace, for a Gateway."""
     labels = {
         "gateway.envoyproxy.io/owning-gateway-name": gateway(resource),
         "gateway.envoyproxy.io/owning-gateway-namespace": resource["metadata"].get("namespace", "default"),

@@ -109,7 +109,7 @@ def _port(container: dict[str, Any]) -> Iterator[str]:
 
 
 def _hosts(pod: Pod, container: dict[str, Any], resources: list[Resource]) -> Iterator[str]:
-    """Yield addresses in settings whose Host header the pod's server would reject."""
+    """Yield addresses from settings with host names that the pod's server would reject."""
     services = {one["metadata"]["name"]: one for one in resources if one["kind"] == "Service"}
     wanted = {address for resource in resources for address in addresses(resource)}
     for allowed in _options(container, _HOSTS):

@@ -79,7 +79,7 @@ def _outside(start: str, used: sums.Sums, limits: dict[str, Any]) -> Iterator[st
 
 
 def _queue(queue: Resource, resources: list[Resource]) -> Iterator[str]:
-    """Yield resources of which one search needs more than the queue has; Kueue would never admit such a search."""
+    """Yield resources for which a search needs more than the queue's quota; Kueue would never admit it."""
     search = [one for one in resources if one["kind"] in ("RayJob", "LimitRange")]
     needed = sums.total(search, number=1)
     for group, covered in enumerate(queue["spec"]["resourceGroups"]):

@@ -43,7 +43,7 @@ def problems(resources: list[Resource]) -> Iterator[str]:
 
 
 def _namespaces(resources: list[Resource]) -> Iterator[str]:
-    """Yield each missing namespace once, because a kustomization sets it for all its objects."""
+    """Yield each missing namespace once, because a kustomization sets the namespace of all its objects."""
     namespaces = [resource["metadata"]["name"] for resource in resources if resource["kind"] == "Namespace"]
     strays: dict[str, list[Resource]] = {}
     for resource in resources:
@@ -57,7 +57,7 @@ def _namespaces(resources: list[Resource]) -> Iterator[str]:
 
 
 def _queued(queue: Resource, there: dict[tuple[str, str], Resource]) -> Iterator[str]:
-    """Report a LocalQueue whose ClusterQueue does not exist, or does not accept the queue's namespace."""
+    """Report a LocalQueue if its ClusterQueue does not exist or does not accept its namespace."""
     target = there.get(("ClusterQueue", queue["spec"]["clusterQueue"]))
     if target is None:
         yield f"{name(queue)}: ClusterQueue {queue['spec']['clusterQueue']} does not exist"
@@ -177,7 +177,7 @@ def addresses(resource: Resource) -> Iterator[tuple[str, int]]:
 
 
 def _addressed(resource: Resource) -> Iterator[tuple[str, int, str]]:
-    """Yield the services and ports that `addresses` yields, each pair with the field naming it."""
+    """Yield the services and ports of `addresses`, each with the field that refers to it."""
     texts = {f"data.{key}": text for key, text in (resource.get("data") or {}).items()}
     texts = texts if resource["kind"] == "ConfigMap" else {}
     cluster = clusters(resource) or {}

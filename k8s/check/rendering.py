@@ -158,7 +158,7 @@ def listed(folder: Path) -> set[str]:
 def namespace(folder: Path) -> str:
     """Return the namespace of a kustomization's objects; empty if none is set.
 
-    If the kustomization itself sets none, the namespace is that of the first of its bases that sets one.
+    If the kustomization itself does not set a namespace, the first of its bases that sets one determines it.
     """
     given = _kustomization(folder)
     found = str(given.get("namespace", ""))

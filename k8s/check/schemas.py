@@ -61,7 +61,7 @@ def read_crds(folder: Path) -> Schemas:
     """
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for path in sorted(folder.glob("*.yaml")):
-        crd = yaml.load(path.read_text(), Loader=yaml.CSafeLoader)  # faster, because the CRDs total several MB
+        crd = yaml.load(path.read_text(), Loader=yaml.CSafeLoader)  # the C loader, because the CRDs total several MB
         for version in crd["spec"]["versions"]:
             key = (f"{crd['spec']['group']}/{version['name']}", crd["spec"]["names"]["kind"])
             schema = _closed(version["schema"]["openAPIV3Schema"])
@@ -74,14 +74,14 @@ def read_crds(folder: Path) -> Schemas:
 
 @cache
 def extensions() -> Schemas:
-    """Return the schemas of other operators' kinds, which may not be installed in a cluster."""
+    """Return the schemas of other operators' kinds; a cluster may not have all of these kinds."""
     kinds = yaml.safe_load(EXTENSIONS.read_text())
     return {(kind["apiVersion"], kind["kind"]): _closed(kind["schema"]) for kind in kinds}
 
 
 @cache
 def _core(text: str) -> tuple[str, ...]:
-    """Return the problems of a core object, given as JSON; cached, since overlays share most objects."""
+    """Return the problems found in a core object (JSON); cached, since overlays share most objects."""
     resource = json.loads(text)
     try:
         kubernetes_validate.validate(resource, VERSION, strict=True)

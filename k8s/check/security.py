@@ -1,6 +1,6 @@
 """Checks pods against the `restricted` profile, and finds mounted tokens and inline secrets.
 
-Containers that the operator adds must satisfy the profile as well; see pod_security.py.
+Containers that the operator adds must also satisfy the profile; see pod_security.py.
 """
 
 import re

@@ -53,8 +53,8 @@ def versions() -> set[str]:
 def answer(resources: list[Resource]) -> Answer:
     """Return the server's response to the objects and to the pods that an operator would create from them.
 
-    A dry run creates no namespace. Objects whose namespace does not exist yet are tested in the namespace `default`,
-    where schemas and defaults are the same, but the admission rules of the missing namespace do not apply.
+    A dry run does not create namespaces. Objects whose namespace does not exist yet are tested in the namespace
+    `default`. Schemas and defaults are the same there, but the missing namespace's admission rules do not apply.
 
     Raises:
         RenderingError: the server does not respond.
@@ -83,12 +83,12 @@ def answer(resources: list[Resource]) -> Answer:
 
 
 def others(version: str, known: set[str]) -> list[str]:
-    """Return the versions of an API group that the server supports; it rejects all others."""
+    """Return the supported versions of an API group; the server rejects all other versions."""
     return sorted(one for one in known if one.partition("/")[0] == version.partition("/")[0])
 
 
 def brief(message: str, resource: Resource | None = None) -> str:
-    """Return a kubectl error on one line, without its advice and without values that the server prints in full.
+    """Return a kubectl error on one line, without kubectl's advice and without values printed in full.
 
     Args:
         resource: the rejected object; if it is immutable, the result includes the command that deletes it.
@@ -136,5 +136,5 @@ def _ask(*arguments: str) -> str:
     try:
         return kubectl(*arguments, "--request-timeout=20s")
     except RenderingError as error:
-        last = str(error).splitlines()[-1]  # kubectl also prints earlier attempts
+        last = str(error).splitlines()[-1]  # kubectl also reports its earlier attempts
         raise RenderingError(f"the API server of KUBECONFIG does not answer: {last}") from error

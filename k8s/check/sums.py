@@ -33,7 +33,7 @@ _COLUMNS = {
 
 
 def states(resources: list[Resource]) -> dict[str, Sums]:
-    """Return the sums of each state, by the state's name, from the smallest to the largest state."""
+    """Return each state's name and sums, from the smallest to the largest state."""
     least, most = replicas(resources)
     number = searches(resources)
     others = f"next to {number} {'search' if number == 1 else 'searches'}"
@@ -50,7 +50,7 @@ def states(resources: list[Resource]) -> dict[str, Sums]:
 
 
 def table(called: str, resources: list[Resource]) -> list[str]:
-    """Return the lines of a Markdown table with the sums of each state, and with the quota."""
+    """Return the lines of a Markdown table with each state's sums and the quota."""
     rows = [called, *_COLUMNS], ["---", *("---:" for _ in _COLUMNS)]
     found = states(resources)
     lines = [*rows, *([state, *_cells(sums)] for state, sums in found.items())]
@@ -78,7 +78,7 @@ def total(resources: list[Resource], *, most: bool = False, upgrading: bool = Fa
 
 
 def count(pod: Pod, *, most: bool = True, upgrading: bool = False) -> int:
-    """Return how many pods of a template run at the same time; for a search, with its maximum number of workers."""
+    """Return how many pods of a template run at the same time; a search has its maximum number of workers."""
     kind, spec = pod.owner["kind"], pod.owner.get("spec") or {}
     if kind == "Deployment":
         number = int(spec.get("replicas", 1))

@@ -124,8 +124,8 @@ def _open(stream: IO[bytes]) -> av.container.InputContainer:
 def _track(container: av.container.InputContainer, longest_seconds: float, on_packet: Callable[[], object]) -> int:
     """Return the index of the audio track to decode: the default track or, if that is silent, the first audible one.
 
-    If there are several tracks, packets are read until the first choice turns out to contain sound, because even
-    a default track may be silent.
+    If there are several tracks, packets are read until the preferred track turns out to contain sound, because even a
+    default track may be silent.
 
     Raises:
         AudioError: FFmpeg has no decoder for any of the tracks.

@@ -129,8 +129,8 @@ def stream_windows(
     Args:
         parts: the song in pieces of any length, float32 (N,) at 22 050 Hz.
         on_samples: function to call whenever samples of a window have arrived, with the window's start in s and all of
-            its samples so far. The song may turn out to have no window with this start; if it has one, that
-            window begins with these samples.
+            its samples so far. If the complete song has a window with this start, that window begins with these
+            samples.
 
     Raises:
         AudioError: the song is shorter than 3 s.

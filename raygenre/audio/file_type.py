@@ -3,11 +3,11 @@
 The commands and the endpoint determine a file's type from its first bytes, never from its name or content type.
 Suffixes are used only to select files in a folder.
 
-FFmpeg may use only the demuxers listed here. None of them opens another file or a socket: playlists (hls, concat,
-dash), session descriptions (sdp, rtsp) and image sequences are excluded, references from QuickTime files to other files
-are not followed by default, and AVI opens only subtitles within the file. Formats in which further tracks may appear
-while the file is being read (MPEG transport and program streams, FLV) are left out, because PyAV then reads beyond its
-list of tracks.
+FFmpeg may use only the demuxers listed here. None of them opens another file or a socket. Playlists (hls, concat,
+dash), session descriptions (sdp, rtsp) and image sequences are excluded. By default, FFmpeg does not follow references
+from QuickTime files to other files, and the AVI demuxer opens only subtitles within the file. Formats in which further
+tracks may appear while the file is being read (MPEG transport and program streams, FLV) are left out, because PyAV then
+reads beyond its list of tracks.
 """
 
 import codecs
@@ -171,7 +171,8 @@ def identify(head: bytes) -> FileType:
     for mark in (b"", *_BYTE_ORDER_MARKS):
         if head.startswith(mark) and (name := _signed_format(head[len(mark) : len(mark) + 1024])):
             return FileType("audio", name, len(mark))
-    if head.startswith(_BYTE_ORDER_MARKS) and _is_text(head, "utf-16"):  # the mark may look like the start of a frame
+    # A byte order mark may look like the start of a frame.
+    if head.startswith(_BYTE_ORDER_MARKS) and _is_text(head, "utf-16"):
         raise _file_type_error("it is text", "")
     if frames := find_frames(head, is_whole=len(head) < HEAD_BYTES):
         return FileType("audio", *frames)
@@ -181,7 +182,7 @@ def identify(head: bytes) -> FileType:
 
 
 def identify_audio(head: bytes) -> FileType:
-    """Return an audio file's type; arguments and errors as for `detect`, and also AudioError for a PNG."""
+    """Return an audio file's type; arguments and errors as for `detect`, plus AudioError for a PNG."""
     found = identify(head)
     if found.kind == "png":
         raise AudioError("the file is an image (PNG) and has no audio track; choose a file that has one")

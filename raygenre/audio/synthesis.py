@@ -1,9 +1,8 @@
 """Synthesise tracks in ten artificial genres for trying out the project without real music.
 
 Each genre has its own tempo, rhythm, harmony and timbre. Each track has its own key, tempo, swing, noise level and
-small mistakes, so two tracks of a genre differ from each other as two songs in the same style do. The samples are
-computed with NumPy only and pass through the same spectrogram code as real audio. The same seed produces the same
-bytes.
+small mistakes, so two tracks of a genre differ as two real songs in the same style do. The samples are computed with
+NumPy only and pass through the same spectrogram code as real audio. The same seed produces the same bytes.
 
 Conventions: samples are mono float32 at 22 050 Hz. A bar has sixteen steps, or twelve in `waltz`. Pitches are in
 semitones above the key note.
@@ -117,12 +116,12 @@ def synthesise(genre: str, *, seed: int) -> Samples:
 
 
 class _Voice:
-    """The melody instrument of a track. It computes each pitch only once."""
+    """The melody instrument of a track; each pitch is computed only once."""
 
     def __init__(self, style: Style, *, key: int, random: np.random.Generator) -> None:
         self._style = style
         self._key_note = style.register * 2 ** (key / 12)
-        self._tilt = random.uniform(0.85, 1.1)  # brightness: below 1, high harmonics are weaker than `style` specifies
+        self._tilt = random.uniform(0.85, 1.1)  # brightness; below 1, high harmonics are weaker than in `style`
         self._notes: dict[int, Samples] = {}
 
     def note(self, pitch: int) -> Samples:

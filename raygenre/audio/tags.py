@@ -1,8 +1,8 @@
 """Read the tags of an audio file, such as its artist and genres.
 
 mutagen reads all values of a tag, translates the genre numbers of ID3 and MP4, and returns ID3, APE and ASF tags under
-their native names. FFmpeg also reads what mutagen does not support, such as Matroska files and the INFO list of WAV
-files, so it supplies the tags that mutagen does not find.
+their native names. FFmpeg supplies the tags that mutagen does not find, such as those in Matroska files and in the INFO
+list of WAV files.
 """
 
 from collections.abc import Iterable, Mapping

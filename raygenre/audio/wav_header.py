@@ -1,7 +1,7 @@
 """Replacement headers for WAV files that are big-endian or hold 24-bit integers in 32 bits.
 
-FFmpeg reads the samples of a big-endian file (RIFX) as little-endian, which turns music into noise, and it reads 24-bit
-integers stored in 32 bits as floats, most of which are NaN.
+FFmpeg reads the samples of a big-endian file (RIFX) as little-endian, which turns music into noise. FFmpeg also reads
+24-bit integers stored in 32 bits as floats, most of which are NaN.
 """
 
 import struct
@@ -53,7 +53,7 @@ def replacement(stream: IO[bytes], head: bytes, start: int) -> Replacement | Non
         start: index of the WAV file's first byte in the head.
 
     Raises:
-        AudioError: the file is big-endian and of a kind that has no replacement header.
+        AudioError: the file is big-endian, and there is no replacement header for its kind.
     """
     order: Literal["<", ">"] = ">" if head.startswith(b"RIFX", start) else "<"
     chunks = _chunks(head, start + 12, order)

@@ -1,6 +1,6 @@
 """How a batch runs: blocks of songs, pools of actors, and Ray Data's settings.
 
-A damaged file may crash the process that decodes it, and Ray would restart the process and retry the same block
+A damaged file may crash the process that decodes it. Ray would then restart the process and retry the same block
 forever. Therefore, a restarted worker processes each song in a separate process (`raygenre.system.worker_pool`),
 reports any song that crashes its process, and continues with the next song.
 """
@@ -75,8 +75,8 @@ def rows(dataset: Dataset, output: object) -> Generator[dict[str, Any], None, No
     """Execute a dataset, and yield its rows as they arrive.
 
     Args:
-        dataset: a dataset that processes songs and stores the results. Its column `PROBLEM` contains the reason if a
-            row could not be stored.
+        dataset: a dataset that processes songs and stores the results. If a row could not be stored, the column
+            `PROBLEM` contains the reason.
         output: the place where the rows are stored, named in messages.
 
     Raises:

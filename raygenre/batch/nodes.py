@@ -64,7 +64,7 @@ class Needs:
 
 
 def connect(address: str) -> str:
-    """Connect to the cluster of a batch, and return a line that describes it.
+    """Connect to the cluster of a batch, and return a line that describes the cluster.
 
     Args:
         address: the cluster's address, or `local` for a private one on this machine.

@@ -64,7 +64,7 @@ class Output:
                 )
 
     def belongs_to(self, decisive: Mapping[str, Any]) -> bool:
-        """Return whether the output belongs to a batch with the same results.
+        """Return whether the output belongs to a batch with the same `decisive` values.
 
         Raises:
             OSError: the output cannot be read.

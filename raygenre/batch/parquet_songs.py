@@ -113,7 +113,7 @@ def _column_type(file: pq.ParquetFile, name: str, column: str) -> Any:
     if kind is None or not any(check(kind) for check in checks):
         problem = f"its column {column} has the type {kind}" if kind else f"it has no column {column}"
         raise BatchError(
-            f"{printable(name)}: {printable(problem)}; choose one that contains paths or files with --column: "
+            f"{printable(name)}: {printable(problem)}; with --column, choose one that contains paths or files: "
             f"{printable(', '.join(types))}"
         )
     return kind
@@ -135,7 +135,7 @@ def _opened(name: str, stores: Stores) -> Iterator[pq.ParquetFile]:
 
     Raises:
         BatchError: the file is damaged or is not a Parquet file.
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     try:
         with stores.open(name) if is_url(name) else Path(name).open("rb") as stream:

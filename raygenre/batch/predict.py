@@ -7,8 +7,8 @@ songs ─► blocks ─► decode and classify, an actor per CPU ─────
 
 On CPUs, the network runs in the process that decodes its input, as in `raygenre.workflows.predict`. Running the network
 takes only a fraction of the time needed for decoding, so separate actors would mostly be idle, and the input would have
-to be copied between processes. Each song is classified by the same calls as in that module, so the probabilities are
-the same, bit for bit; on a GPU, the last digits may differ.
+to be copied between processes. Each song is classified by the same calls as in that module, so the probabilities on
+CPUs are identical, bit for bit. On a GPU, the last digits may differ.
 """
 
 import math
@@ -112,7 +112,7 @@ def predict_all(
 class Store:
     """Writes the results for a block of songs to one file.
 
-    An actor does this itself, because a separate task would need another process with the same imports.
+    Actors write the file themselves, because a separate task would need another process with the same imports.
     """
 
     rows: Rows

@@ -1,6 +1,6 @@
 """The work done on each song: read it from wherever it is stored, decode it and classify it.
 
-Every function returns a song's failure as part of its result, because one bad file must not end a batch.
+Every function returns failures as part of its result, because one bad file must not end a batch.
 """
 
 from collections import deque

@@ -1,4 +1,4 @@
-"""The rows of predictions in Parquet: one for each window of a song.
+"""The rows of predictions in Parquet files: one row for each window of a song.
 
 A song without a prediction has one row.
 

@@ -35,7 +35,7 @@ class Stores:
     """The options of stores, by URL scheme.
 
     Attributes:
-        options: scheme → options of its URLs, including the `?`; a scheme without options may be missing.
+        options: scheme → options of its URLs, including the `?`; a scheme without options may be omitted.
     """
 
     options: Mapping[str, str] = field(default_factory=dict)

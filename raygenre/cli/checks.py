@@ -1,6 +1,6 @@
 """Quick checks of arguments.
 
-Commands run them before importing Ray, torch or MLflow, which takes several seconds.
+Commands run these checks before importing Ray, torch or MLflow, which takes several seconds.
 """
 
 from collections.abc import Sequence

@@ -68,7 +68,7 @@ def dashboard(
 
 
 def _journals(storage: "Storage", study: str) -> list[Path]:
-    """Return the folders of all studies, or of the given study, that store their trials in a file."""
+    """Return the folders of studies with a trial file, or only that of the given study."""
     with file_errors("the studies cannot be listed"):
         return sorted(path.parent for path in storage.studies.folder.glob(f"{escape(study) or '*'}/{JOURNAL}"))
 

@@ -143,7 +143,7 @@ class _Tally:
             self.genres[outcome.genre] += 1
 
     def summary(self) -> str:
-        """Return a text with the song count per genre, as `raygenre.workflows.predict_output.summary_text` does."""
+        """Return the number of songs per genre as text, like `raygenre.workflows.predict_output.summary_text`."""
         parts = [", ".join(f"{printable(genre)} {count}" for genre, count in self.genres.most_common())]
         parts += [f"{self.uncertain} uncertain"] * bool(self.uncertain) + [f"{self.failed} failed"] * bool(self.failed)
         songs = f"{self.songs} song" + "s" * (self.songs != 1)

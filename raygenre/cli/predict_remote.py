@@ -21,7 +21,7 @@ class ApiKeyError(RaygenreError):
 def predict_remote(
     files: "Sources", url: str, *, at_once: int, as_json: bool, output: Path | None, playlists: Path | None
 ) -> None:
-    """Send songs to an endpoint, and report its predictions in the same way as local ones.
+    """Send songs to an endpoint, and report the results in the same way as local predictions.
 
     Args:
         at_once: number of concurrent requests; 0 to choose it automatically.
@@ -38,7 +38,7 @@ def predict_remote(
     key = os.environ.get(KEY_VARIABLE, "")
     try:
         with Client(url, api_key=key, retries=Retries(attempts=3, first_wait=0.2)) as client:
-            facts = client.model()  # first, so that a wrong address or key is reported immediately
+            facts = client.model()  # requested first, so that a wrong address or key is reported immediately
     except RefusedError as error:
         if error.status != 401:
             raise

@@ -55,7 +55,7 @@ def print_table(results: "Sequence[SongResult]", root: Path) -> None:
         tagged = [printable(", ".join(result.tags.genres)) or "–"] if has_tags else []
         rows.append((name, genre, *tagged, timeline.percent(prediction.confidence), rest))
         if len(result.times) > 1:
-            # A no-break space keeps a stretch on one line: textwrap respects it, but Rich does not.
+            # No-break spaces keep each stretch of the song on one line. textwrap respects them, but Rich does not.
             stretches = timeline.stretches(result.times, prediction)
             parts = [text.replace(" ", "\u00a0") for text in timeline.stretch_texts(stretches)]
             text = f"{name}: {', '.join(parts)}"
@@ -114,6 +114,6 @@ def write_plot(classifier: "Classifier", path: Path, output: Path, warning: str,
     try:
         song = plotted_song.classify(classifier, path)
     except (RaygenreError, OSError):
-        return  # the song is decoded again for its prediction, which reports the failure
+        return  # the prediction decodes the song again and reports the failure
     write_file(output, timeline.plot_png(song, printable(Path(path.name)), warning))
     notes.print(f"Plot of {printable(path)}: {printable(output)}", soft_wrap=True)

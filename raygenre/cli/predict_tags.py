@@ -63,7 +63,7 @@ def predict_tags(
                     out.file.write(json.dumps(json_record(result, pretrained)) + "\n")
                     out.file.flush()
                 elif not result.error:
-                    # Printed separately, because the title of a chart would be wrapped at the chart's width.
+                    # The name is printed separately, because a chart's title would be wrapped at the chart's width.
                     out.print(relative_name(result.path, files.root), soft_wrap=True)
                     out.print(_chart(result, pretrained))
                 finished += 1

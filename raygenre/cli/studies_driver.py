@@ -171,7 +171,7 @@ def _import_search() -> None:
 
 
 def _first_needs(options: Options) -> Needs:
-    """Return the resource needs of a study that has not started yet: one place."""
+    """Return the resources that a study needs before its start: those of one place."""
     gpus = options.gpus_per_trial
     if gpus is None:
         gpus = 1.0 if any(node.gpus for node in local_driver.nodes()) else 0.0

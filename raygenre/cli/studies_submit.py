@@ -144,7 +144,7 @@ def _options(context: typer.Context, values: dict[str, Any]) -> Options:
 
 
 def _checked(options: Options) -> tuple[Options, Storage]:
-    """Check the options as far as this machine can, and complete them from its environment."""
+    """Check the options as far as this machine can, and add defaults from its environment."""
     # A cluster uses its own paths, and its Ray folder has already been chosen.
     check_search(replace(options, data=None) if options.address else options)
     storage = resolve(options.storage, options.tracking_uri)

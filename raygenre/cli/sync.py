@@ -52,8 +52,8 @@ def sync(
 def _queued(storage: Storage, study: str) -> dict[str, int]:
     """Return the number of queued updates of each study, or only of the given study.
 
-    Studies without queued updates are left out. The most recently used study comes last, so that `--resume` still
-    treats it as the latest study afterwards.
+    Studies without queued updates are left out. The most recently used study comes last. It is therefore updated last
+    and remains the study that `--resume` selects.
     """
     from raygenre.search.study.names import StudyError, last_used
     from raygenre.tracking import spool
@@ -76,7 +76,7 @@ def _count(updates: int) -> str:
 
 
 def _upload(server: "Server", name: str, study_url: str | None) -> str:
-    """Upload a study's updates, and return a note about those that MLflow rejected.
+    """Upload a study's updates, and return a note about any updates that MLflow rejected.
 
     Raises:
         RaygenreError: the study cannot be opened, or MLflow is unreachable.

@@ -45,7 +45,7 @@ def print_plans(plans: "Sequence[Plan]", root: Path, *, written: bool) -> None:
 
 
 def undo_text(results: "Sequence[Undone]") -> str:
-    """Return a text that states how many files of a log were restored."""
+    """Return a line that states how many of a log's files were restored."""
     counts = Counter(result.outcome for result in results)
     labels: dict[Outcome, str] = {
         "restored": "restored completely",

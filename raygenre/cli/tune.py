@@ -201,7 +201,7 @@ def tune(
         verbose=verbose,
         given=frozenset(name for name, source in sources.items() if source and source.name == "COMMANDLINE"),
     )
-    with exit_on_errors():  # here as well as in `CommandGroup`, since experiments/tune.py is a separate command
+    with exit_on_errors():  # needed because experiments/tune.py does not use `CommandGroup`
         check_search(options)
     from raygenre.cli.tune_run import run_tune  # imported here because Ray is slow to import
 

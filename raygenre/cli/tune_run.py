@@ -84,8 +84,8 @@ class TuneSession:
     """One run of a search, with everything that it loads and prints.
 
     Args:
-        controls: limits that may change while the search runs, and through which it reports how many places it could
-            use. A search with controls shares its machine with other searches.
+        controls: limits that may change while the search runs. The search also reports through them how many places it
+            could use. A search with controls shares its machine with other searches.
 
     Attributes:
         ledger: ledger of the study; None until it is open.

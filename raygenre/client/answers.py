@@ -50,7 +50,7 @@ class Window(Part):
     """A 30 s window of a song.
 
     Attributes:
-        number: index of the window in the song, starting at 0; silent windows are counted, too.
+        number: index of the window in the song, starting at 0; silent windows are also counted.
         start, end: times in s from the start of the song.
         genre: most probable genre of the window.
         confidence: probability of that genre.

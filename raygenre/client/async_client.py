@@ -22,7 +22,10 @@ FileOutcome = Answer | ClientError | FileAccessError
 
 
 class AsyncClient:
-    """`Client` for asyncio, with the same arguments, methods and errors. Close it, or use it in `async with`."""
+    """`Client` for asyncio, with the same arguments, methods and errors.
+
+    Close the client, or use it in `async with`.
+    """
 
     def __init__(
         self, url: str, *, api_key: str = "", timeout: float = TIMEOUT, retries: Retries | None = None
@@ -95,7 +98,7 @@ class AsyncClient:
         return await self._take(self._core.spectrogram(file, window))
 
     async def tags(self, file: File) -> TagAnswer:
-        """Return the tags that the endpoint's pretrained network predicts for a song, not genres of a trained model."""
+        """Return the tags (not genres) that the endpoint's pretrained network predicts for a song."""
         return await self._take(self._core.tags(file))
 
     async def create_job(self, file: File, *, callback: str = "") -> Job:

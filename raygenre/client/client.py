@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class Client:
-    """A client for one endpoint, usable from any number of threads. Close it, or use it in a `with` statement.
+    """A client for one endpoint, usable from any number of threads. Close the client, or use it in a `with` statement.
 
     All methods that send a request raise the same errors:
         RefusedError: the endpoint refused the request, for example with 415 or 422 for a file that is not music.
@@ -95,7 +95,7 @@ class Client:
         return self._take(self._core.spectrogram(file, window))
 
     def tags(self, file: File) -> TagAnswer:
-        """Return the tags that the endpoint's pretrained network predicts for a song, not genres of a trained model."""
+        """Return the tags (not genres) that the endpoint's pretrained network predicts for a song."""
         return self._take(self._core.tags(file))
 
     def create_job(self, file: File, *, callback: str = "") -> Job:

@@ -107,7 +107,7 @@ class Core:
         return self.read(Answer, response.content)
 
     def stream(self, file: File) -> Steps[httpx.Response]:
-        """Return the response, which is complete unless `Call.is_open` says that its lines have yet to be read."""
+        """Return the response, which is complete unless its lines have yet to be read; see `Call.is_open`."""
         accept = f"{LINES}, application/json;q=0.5"
         return (yield from self._exchange(Call("POST", "v1/predict", FileBody(file), accept=accept, streams=True)))
 
@@ -164,7 +164,7 @@ class Core:
         return RefusedError(f"{problem.detail}{tried}", status=problem.status, request_id=problem.request_id)
 
     def _job(self, job_id: str) -> Steps[tuple[Job, float]]:
-        """Return a job, and the number of seconds after which the endpoint asks to be polled again."""
+        """Return a job, and the number of seconds to wait before the next poll, as the endpoint requests."""
         response = yield from self._exchange(Call("GET", _job_path(job_id)))
         return self.read(Job, response.content), retry_after(response.headers, datetime.now(UTC))
 
@@ -220,7 +220,7 @@ def build(http: httpx.Client | httpx.AsyncClient, call: Call) -> httpx.Request:
         headers |= {"Content-Type": "application/octet-stream", "Content-Length": str(call.body.size)}
     request = http.build_request(call.method, call.path, params=dict(call.query) or None, headers=headers)
     if call.body:
-        request.stream = call.body  # as `content`, it would have to be either sync or async, and would have no length
+        request.stream = call.body  # passed as `content`, a body is either sync or async, and has no length
     return request
 
 

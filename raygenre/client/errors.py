@@ -67,6 +67,7 @@ def _reason(error: BaseException) -> str:
         if isinstance(link, OSError) and link.strerror:
             # asyncio replaces an error's text, but keeps its number.
             reason = link.strerror if isinstance(link, socket.gaierror) or not link.errno else os.strerror(link.errno)
-        attempts = link.exceptions if isinstance(link, BaseExceptionGroup) else ()  # one for each address of a host
+        # The group contains one error for each address of the host.
+        attempts = link.exceptions if isinstance(link, BaseExceptionGroup) else ()
         link = attempts[0] if attempts else link.__cause__ or link.__context__
     return reason

@@ -1,9 +1,9 @@
 """Streamed responses: one JSON object per line, first the windows and then the answer.
 
 The endpoint sends `application/x-ndjson`. Each line but the last is a window, with the fields of `Window`; the last one
-is the complete answer, with the fields of `Answer`. It may omit `windows`, which have already been sent. An error that
-occurs after the first line is sent as the last line, with the fields of a problem (`status` and `detail`), since the
-response's own status has already been sent.
+is the complete answer, with the fields of `Answer`. The answer may omit `windows`, which have already been sent. An
+error that occurs after the first line is sent as the last line, with the fields of a problem (`status` and `detail`),
+since the response's own status has already been sent.
 """
 
 import json

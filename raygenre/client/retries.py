@@ -1,4 +1,4 @@
-"""The rule that determines whether a request is sent again, and after how long."""
+"""The rule that determines whether and when a request is sent again."""
 
 import random
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ class Retries:
 
     A request is sent again if the connection fails or the status is 429, 502 or 503, but not after any other error.
     The wait doubles with each attempt. It is shortened by a random fraction of up to a half, so that clients that
-    failed together do not retry together, but is never shorter than the response's Retry-After.
+    failed together do not retry together. The wait is never shorter than the response's Retry-After.
 
     Attributes:
         attempts: maximum number of attempts, including the first one.

@@ -1,4 +1,4 @@
-"""The class of each class folder; names that differ only in Unicode form are one class.
+"""Assign a class to each class folder; names that differ only in Unicode form share a class.
 
 Some file systems store `é` as one character (NFC), others as `e` and an accent (NFD), so copying a collection between
 them can result in two folders whose names look the same. Such folders are one class. `rock` and `Rock` are two classes
@@ -16,8 +16,8 @@ from raygenre.system.printable import exact, printable
 def class_labels(files: Mapping[str, int], *, merge_case: bool) -> tuple[dict[str, str], list[str]]:
     """Return the label of each class folder, and a note for the user about each group of similar names.
 
-    A label is the folder's name in NFC. If names that differ only in case are merged, they get the spelling with the
-    most files.
+    A label is the folder's name in NFC. If names that differ only in case are merged, the label is the spelling with
+    the most files.
 
     Args:
         files: name of each class folder → number of files in it.

@@ -27,7 +27,7 @@ from raygenre.system.atomic_write import atomic_file
 from raygenre.system.printable import printable
 
 GTZAN_ON_KAGGLE = "andradaolteanu/gtzan-dataset-music-genre-classification"
-_READER = "3"  # change it when more files become usable, because the reasons why files are unusable are cached too
+_READER = "3"  # change this when more files become usable, since the cache also records why files are unusable
 SYNTHETIC_TRACKS = 20  # per genre
 SYNTHETIC_SEED = 0
 

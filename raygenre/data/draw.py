@@ -27,7 +27,7 @@ def draw_quota(
 def divide_evenly(
     groups: Sequence[Group], dataset: Dataset, parts: int, random: np.random.Generator
 ) -> list[set[Group]]:
-    """Distribute small groups among parts with equally many tracks per genre, plus or minus one."""
+    """Distribute small groups among parts with the same number of tracks per genre, plus or minus one."""
     counts = Counter(int(dataset.labels[i]) for group in groups for i in group)
     divided: list[set[Group]] = []
     remaining = list(groups)
@@ -43,8 +43,8 @@ def divide_large_groups(
 ) -> list[set[Group]]:
     """Distribute groups of any size among parts with about the same share of each genre, using scikit-learn.
 
-    If a genre has fewer groups than `parts`, the number of parts is reduced to that number, but not below two. A part
-    that contains every genre comes first, if there is one.
+    If a genre has fewer groups than `parts`, the number of parts is reduced to the number of these groups, but not
+    below two. If any part contains every genre, such a part comes first.
     """
     from sklearn.model_selection import StratifiedGroupKFold  # slow to import, and most splits do not need it
 

@@ -2,10 +2,10 @@
 
 `raygenre predict`, `evaluate`, `render` and `--data` all use `scan`, so they find the same music in the same folder.
 
-- A file with an audio suffix counts as music even if it is broken, because the problem is reported when it is read.
-  For a file with an unknown suffix, the content decides.
+- A file with an audio suffix counts as music even if it is broken, because the problem is reported when the file is
+  read. For a file with an unknown suffix, the content decides.
 - A PNG is music if it has the size of the dataset's images. Other PNGs count as covers, unless the folder contains more
-  spectrograms than audio files: in that case, they count as broken spectrograms and are reported when they are read.
+  spectrograms than audio files. In that case, they count as broken spectrograms and are reported when they are read.
 - Known clutter, such as a NAS's `@eaDir` or `cover.jpg`, is only counted. Everything else is left out, and the reason
   is reported.
 - Links to folders are followed. Each folder is read only once, so circular links are harmless.
@@ -139,7 +139,8 @@ class _Scan:
     def read(self, root: Path) -> None:
         """Read a folder and all folders below it.
 
-        Links to folders are read last, so that a folder that can also be reached without one is found at its real path.
+        Links to folders are read last, so that a folder that can also be reached without a link is found at its real
+        path.
         """
         folders, links = [root], list[Path]()
         done: set[tuple[int, int]] = set()  # (device, inode)

@@ -40,9 +40,9 @@ def inputs_of(
 ) -> NDArray[Any]:
     """Return the input for the tracks of a data set, (N, *shape).
 
-    Levels are already in the data set. All other inputs are computed once and stored in the data set's cache, in one
-    small file per track, so that a call can continue where an interrupted one ended. A file consists of the SHA-256 of
-    the values, followed by their bytes; the values of a damaged file are computed and written again.
+    Levels are already in the data set. All other inputs are computed once and stored in the data set's cache. Each
+    track has its own small file, so a call can continue where an interrupted call stopped. A file contains the SHA-256
+    of the values, followed by the values' bytes. If a file is damaged, its input is computed and stored again.
 
     Args:
         chosen: indices of the tracks or a mask, bool (N,); all tracks if None.
@@ -77,7 +77,7 @@ def inputs_of(
 
 
 def _is_image(path: Path) -> bool:
-    """Return whether a file is an image; False for a missing file, which is reported when its input is computed."""
+    """Return whether a file is an image; False if it cannot be read, which `_computed` then reports as an error."""
     try:
         return is_image(path)
     except OSError:
@@ -125,6 +125,6 @@ def _path(dataset: Dataset, kind: InputKind, index: int) -> Path | None:
     """Return the file for a track's input, named after the content from which it is computed; None without a cache."""
     if dataset.cache is None:
         return None
-    # The digest of a synthetic data set covers its tracks' levels, which change with the samples.
+    # The digest of a synthetic data set covers its tracks' levels, so it changes whenever the samples change.
     content = dataset.files[index][1] if dataset.files else f"{dataset.digest}-{index:05d}"
     return dataset.cache / _FOLDER / f"{kind.recipe}-{kind.weights_sha256[:16]}" / content[:2] / content

@@ -51,10 +51,10 @@ def read(path: Path) -> Playlist:
 def entry(song: Path, folder: Path | None) -> str:
     """Return a song's line for a playlist, in a form that players and `read` understand.
 
-    If a line cannot contain the name, for example because of a line break, the entry is a `file:` URL.
+    If the path cannot be written as it is, for example because it contains a line break, the entry is a `file:` URL.
 
     Args:
-        folder: the playlist's folder, with symbolic links resolved, if the path is to be relative; None if absolute.
+        folder: the playlist's folder, with symbolic links resolved, for a relative path; None for an absolute path.
     """
     path = Path(os.path.realpath(song.parent)) / song.name if ".." in song.parts else song.absolute()
     if re.search(r"[\r\n\ud800-\udfff]", str(path)) or path.name != path.name.rstrip():
@@ -62,7 +62,7 @@ def entry(song: Path, folder: Path | None) -> str:
     if not folder:
         return str(path)
     relative = os.path.relpath(path, folder)
-    # Without `./`, the line would be a comment, lose its first character or be mistaken for a URL.
+    # Without `./`, such a line would be read as a comment, lose its first character or be mistaken for a URL.
     return f"./{relative}" if relative.startswith("#") or relative[0].isspace() or _SCHEME.match(relative) else relative
 
 

@@ -91,8 +91,8 @@ def random_split(
     Args:
         folds: 1 for a single hold-out, K for K-fold cross-validation.
         validation: share of the non-test tracks to use as a single hold-out.
-        duplicates: groups of track ids; the tracks in a group are known to be the same recording, in addition to tracks
-            with equal levels. If None, every track is treated as a separate recording.
+        duplicates: groups of track ids; the tracks in a group are known to be the same recording. Tracks with equal
+            levels also count as the same recording. If None, every track is treated as a separate recording.
         grouping: groups of tracks to keep together. The shares of the subsets are then approximate, since groups
             differ in size.
 
@@ -127,10 +127,10 @@ def given_split(
     """Take training, validation and test tracks from the files `train*.txt`, `valid*.txt` and `test*.txt` in a folder.
 
     Each line contains a track's id or `genre/genre.NNNNN.wav`. With a single fold, the validation list is used as
-    given; if there is none, a share (`validation`) of the training list is drawn instead. With several folds, the
-    training and validation tracks are pooled and divided again. Copies of a test track, and songs in its group, are
-    left out of training and validation. Likewise, copies of a validation track, and songs in its group, are left out of
-    training.
+    given. If the folder contains no such list, a share (`validation`) of the training list is drawn instead. With
+    several folds, the training and validation tracks are pooled and divided again. Copies of a test track, and songs in
+    its group, are left out of training and validation. Likewise, copies of a validation track, and songs in its group,
+    are left out of training.
 
     Args:
         lists: folder that contains the lists.

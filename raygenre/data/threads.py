@@ -20,7 +20,7 @@ def on_all_cores(function: Callable[[Item], Result], items: Sequence[Item], prog
     Within each thread, torch runs single-threaded, because more threads would compete for the cores.
     """
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # inherited by threads that start from now on
+    torch.set_num_threads(1)  # threads that start from now on inherit this number
     results: list[Result] = []
     try:
         with ThreadPoolExecutor(cores()) as pool:

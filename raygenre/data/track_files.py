@@ -1,9 +1,9 @@
 """Find the tracks in a data folder: their files, genres and ids.
 
-Two layouts are supported: the Kaggle copy of GTZAN (`images_original/<genre>/*.png` or `genres_original/<genre>/*.wav`;
-the data folder is one of these folders or up to two levels above it), and any folder of `<class>/` folders that contain
-spectrogram images or audio at any depth. If both of Kaggle's folders exist, the images are used, because both contain
-the same tracks.
+Two layouts are supported. The first is the Kaggle copy of GTZAN (`images_original/<genre>/*.png` or
+`genres_original/<genre>/*.wav`); the data folder is one of these two folders or up to two levels above it. The second
+is any folder of `<class>/` folders that contain spectrogram images or audio at any depth. If both of Kaggle's folders
+exist, the images are used, because both contain the same tracks.
 
 A class folder without music is left out. Folders whose names differ only in their Unicode form are one class; see
 `raygenre.data.class_names`. `raygenre.data.folder_scan` decides which files are music.
@@ -154,7 +154,7 @@ def listed_track(line: str) -> str:
 
 
 def kaggle_folder(source: Path, names: Sequence[str] = KAGGLE_FOLDERS) -> Path | None:
-    """Return the folder with a Kaggle copy's genre folders: the source, or a folder up to two levels below it."""
+    """Return the folder that contains a Kaggle copy's genre folders, at most two levels below the source."""
     for name in names:
         if source.name == name:
             return source

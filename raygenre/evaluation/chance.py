@@ -31,7 +31,7 @@ class ChanceTest:
 
     @property
     def p_value(self) -> float:
-        """The probability that guessing classifies at least as many tracks correctly."""
+        """The probability that guessing classifies at least as many tracks correctly as the classifier does."""
         if self.rate >= 1:
             return 1.0
         terms = [self._log_probability(hits) for hits in range(self.hits, self.tracks + 1)]
@@ -58,5 +58,5 @@ class ChanceTest:
 
 
 def guessing_rate(counts: Sequence[int]) -> float:
-    """Return the guessing rate for the numbers of tracks per genre, which must not all be 0."""
+    """Return the guessing rate, given the number of tracks of each genre; at least one must be above 0."""
     return max(1 / len(counts), max(counts) / sum(counts))

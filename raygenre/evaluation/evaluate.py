@@ -100,15 +100,15 @@ def evaluate_classifier(
     genre_map: Mapping[str, str] | None = None,
     progress: Progress | None = None,
 ) -> EvaluationReport:
-    """Evaluate a classifier on a whole data set, or only on its own test or training tracks within it.
+    """Evaluate a classifier on all tracks of a data set, or only on the classifier's own test or training tracks.
 
     Args:
         genre_map: the data set's genre → the classifier's genre, for names that differ in form; see `genre_names`.
         progress: function to call after each track whose input is computed; see `inputs_of`.
 
     Raises:
-        EvaluationError: the data set contains none of these tracks, or none of the classifier's genres.
-        GenreNameError: a genre name is ambiguous, or `genre_map` contains one that does not exist.
+        EvaluationError: the data set contains none of the requested tracks, or none of the classifier's genres.
+        GenreNameError: a genre name is ambiguous, or `genre_map` contains a name that does not exist.
         DataError: none of the tracks named in a file of facts is in the data set, or the tracks are images but the
             classifier needs audio.
     """

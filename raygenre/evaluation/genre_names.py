@@ -48,7 +48,8 @@ def match_genres(
     Args:
         names: names of the data set's genres.
         genres: names of the classifier's genres.
-        mapped: name → genre, as chosen by the user; both are matched by form with `names` and `genres`.
+        mapped: name → genre, as chosen by the user; its names are matched by form with `names`, and its genres with
+            `genres`.
         source: source of the data set, for messages.
 
     Raises:
@@ -77,7 +78,7 @@ def _only_match(name: str, names: Sequence[str], missing: str) -> str:
 
 
 def _match(name: str, names: Sequence[str]) -> str | None:
-    """Return the name that is equal or, failing that, has the same form; None if there is no such name."""
+    """Return the entry of `names` that equals `name` or else has the same form; None if no entry matches."""
     if name in names:
         return name
     matches = [other for other in names if normal_form(other) == normal_form(name)]

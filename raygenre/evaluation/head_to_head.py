@@ -1,9 +1,9 @@
 """Compares two classifiers on tracks on which neither was trained.
 
-Their inputs may be of different kinds. Training tracks are recognised by their ids and spectrograms; see
-`seen_tracks`. A different mastering of a training track is not recognised. A search keeps known copies of a recording
-in the same subset, but the search that trained the other classifier may have put one copy in its training subset and
-another in its test subset.
+The inputs of the two classifiers may be of different kinds. Training tracks are recognised by their ids and
+spectrograms; see `seen_tracks`. A different mastering of a training track is not recognised. A search keeps known
+copies of a recording in the same subset, but the search that trained the other classifier may have put one copy in its
+training subset and another in its test subset.
 """
 
 from collections.abc import Callable
@@ -74,7 +74,7 @@ def tested_data(facts: VersionFacts | None, source: Path | None, *, cache: Path)
         source: folder of the data set; by default the folder recorded with the version.
 
     Raises:
-        NotComparableError: no data set is recorded, or it no longer exists.
+        NotComparableError: no data set is recorded, or the recorded data set no longer exists.
         ValueError: `source` is not a data set.
     """
     if source:

@@ -21,7 +21,7 @@ def render_page(template: Path, values: Mapping[str, object]) -> str:
     """Render a template that extends `page.html.jinja`.
 
     Args:
-        values: the template's variables; a missing one raises jinja2.UndefinedError.
+        values: the template's variables; a missing variable raises jinja2.UndefinedError.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -37,6 +37,6 @@ def data_url(image: bytes, kind: Literal["png", "svg"]) -> str:
 
 def figure_url(figure: "Figure", kind: Literal["png", "svg"]) -> str:
     """Return a matplotlib figure as a `data:` URL."""
-    metadata = {"Date": None} if kind == "svg" else {}  # without a date, the same figure has the same URL
+    metadata = {"Date": None} if kind == "svg" else {}  # without a date, equal figures yield equal URLs
     figure.savefig(buffer := io.BytesIO(), format=kind, metadata=metadata)
     return data_url(buffer.getvalue(), kind)

@@ -100,7 +100,7 @@ def saliency_image(levels: NDArray[np.uint8], saliency: NDArray[np.float32]) -> 
 
 
 def saliency_centre(saliency: NDArray[np.float32]) -> str:
-    """Return text that locates the centre of mass of a saliency map (128, 333) in s and Hz."""
+    """Return text that gives the position, in s and Hz, of the centre of mass of a saliency map (128, 333)."""
     total = float(saliency.sum())
     if not total:
         return "nowhere in particular"

@@ -61,7 +61,7 @@ class Evaluation:
 
     @property
     def correct(self) -> NDArray[np.bool_]:
-        """bool (N,), whether the predicted genre is the true one."""
+        """bool (N,), whether the predicted genre is the true genre."""
         return np.asarray(self.predicted == self.labels)
 
     @property
@@ -94,12 +94,12 @@ class Evaluation:
 
     @property
     def certain_accuracy(self) -> float:
-        """Accuracy on the tracks whose prediction is certain; NaN if there are none."""
+        """Accuracy of the certain predictions; NaN if no prediction is certain."""
         return float(self.correct[self.certain].mean()) if self.certain.any() else math.nan
 
     @property
     def reliability(self) -> Reliability:
-        """Confidence and accuracy in ten bins of confidence."""
+        """Confidence and accuracy of the predictions in each of ten confidence bins."""
         return reliability(torch.from_numpy(self.probabilities.max(axis=1)), torch.from_numpy(self.correct))
 
     @property
@@ -142,7 +142,7 @@ class Evaluation:
         return np.asarray(wrong[order], dtype=np.int64)
 
     def subset(self, mask: NDArray[np.bool_]) -> Self:
-        """Return the evaluation on the tracks where `mask`, bool (N,), is true.
+        """Return the evaluation of only those tracks for which `mask`, bool (N,), is true.
 
         Raises:
             ValueError: the mask selects no track.

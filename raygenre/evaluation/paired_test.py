@@ -74,8 +74,8 @@ class PairedTest:
         """The one-sided p-value of the exact test of Q. McNemar (1947).
 
         If the two classifiers are equally good, a track that only one of them classifies correctly is equally likely to
-        be classified correctly by the candidate or by the incumbent. The p-value is the probability that the candidate
-        would then be correct on at least as many of these tracks as observed.
+        be classified correctly by the candidate or by the incumbent. The p-value is the probability, under this
+        assumption, that the candidate is correct on at least as many of these tracks as observed.
         """
         return _tail(self.only_candidate, self.only_candidate + self.only_incumbent)
 

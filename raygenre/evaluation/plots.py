@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 def confusion_figure(evaluation: Evaluation) -> "Figure":
     """Draw the confusion matrix; cells are labelled with counts and coloured by share of the true genre's tracks."""
-    from matplotlib.figure import Figure  # without pyplot: no window, no global state
+    from matplotlib.figure import Figure  # instead of pyplot, which keeps global state and may open windows
 
     size = 0.55 * len(evaluation.genres) + 2
     figure = Figure(figsize=(size, size), layout="constrained")
@@ -61,7 +61,7 @@ def reliability_figure(evaluation: Evaluation) -> "Figure":
 
 
 def legible(name: str) -> str:
-    """Put a box in place of each character that matplotlib's font lacks, since matplotlib would warn about it."""
+    """Replace each character that matplotlib's font lacks with a box, so that matplotlib prints no warning."""
     from matplotlib.font_manager import FontProperties, findfont, get_font
 
     glyphs = get_font(findfont(FontProperties())).get_charmap()

@@ -76,7 +76,7 @@ def make_slices(dataset: Dataset, seen: SeenTracks | None, facts: TrackFacts) ->
         not_given |= members.keys()
     if facts.artists is not None:
         artists = [facts.artists.get(track) for track in dataset.tracks]
-        _check_names(dataset, facts.artists, "track with an artist")
+        _check_names(dataset, facts.artists, "tracks with an artist")
         trained_artists = {artist for track, artist in facts.artists.items() if track in trained_on}
         if seen:
             members["artist trained on"] = [artist in trained_artists for artist in artists]
@@ -85,7 +85,7 @@ def make_slices(dataset: Dataset, seen: SeenTracks | None, facts: TrackFacts) ->
             ]
         members["artist not known"] = [artist is None for artist in artists]
     if facts.faults is not None:
-        _check_names(dataset, facts.faults, "faulty track")
+        _check_names(dataset, facts.faults, "faulty tracks")
         members["faulty"] = [track in facts.faults for track in dataset.tracks]
         members["not faulty"] = [track not in facts.faults for track in dataset.tracks]
     masks = {name: np.array(list(mask), dtype=np.bool_) for name, mask in members.items()}
@@ -138,4 +138,4 @@ def _check_names(dataset: Dataset, names: Iterable[str], what: str) -> None:
     tracks = set(dataset.tracks)
     if not any(track in tracks for track in names):
         example = next(iter(sorted(names)), "none at all")
-        raise DataError(f"no {what}, such as {example}, is in {dataset.source}")
+        raise DataError(f"none of the {what}, such as {example}, is in {dataset.source}")

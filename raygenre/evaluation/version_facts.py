@@ -44,8 +44,9 @@ class VersionFacts:
 
     @property
     def failed_chance_test(self) -> ChanceTest | None:
-        """The first test, on validation or test tracks, in which the version is no better than chance."""
-        guessing = self.test_guessing or (1 / self.genres if self.genres else 0)  # not recorded by earlier releases
+        """The first chance test that the version fails, on validation or test tracks; None if it fails neither."""
+        # Earlier releases did not record `test_guessing`.
+        guessing = self.test_guessing or (1 / self.genres if self.genres else 0)
         results = (
             ("validation", self.validation_accuracy, self.validation_tracks, self.validation_guessing),
             ("test", self.test_accuracy, self.test_tracks, guessing),
@@ -76,7 +77,7 @@ class VersionFacts:
 
     @classmethod
     def from_tags(cls, tags: Mapping[str, str]) -> Self:
-        """Read the tags that `to_tags` returns; earlier releases did not store those that follow `sha256`.
+        """Read the tags that `to_tags` returns; earlier releases did not store the tags after `sha256`.
 
         Raises:
             KeyError, ValueError: the tags contain no facts, for example because the version was registered by hand.

@@ -20,7 +20,7 @@ from raygenre.system.regular_file import check_regular
 FOLDER = "extractor"
 """Name of the folder, within a classifier's folder, that contains the pretrained network."""
 
-_SECTION = 30 * SAMPLE_RATE  # number of samples that are used from a song longer than `_SINGLE`
+_SECTION = 30 * SAMPLE_RATE  # if a song is longer than `_SINGLE`, only this many of its samples are used
 _SINGLE = 31 * SAMPLE_RATE
 
 
@@ -70,7 +70,7 @@ class Features(InputKind):
         return [((end - length) * PATCH_SECONDS, end * PATCH_SECONDS) for end in ends]
 
     def of_image(self, source: Path | bytes) -> Song:
-        raise audio.AudioError(PNG_MESSAGE)  # true of every image, so the file is not read
+        raise audio.AudioError(PNG_MESSAGE)  # applies to every image, so the file need not be read
 
     def from_levels(self, levels: NDArray[np.uint8]) -> NDArray[np.float32]:
         raise audio.AudioError(PNG_MESSAGE)
@@ -81,7 +81,7 @@ class Features(InputKind):
         return np.asarray(self.from_blocks([samples]).windows.mean(axis=0))
 
     def summaries(self, windows: NDArray[Any]) -> NDArray[np.float64]:
-        # Features differ in scale, so they are standardised just as they are inside the pretrained network.
+        # Features differ in scale, so they are standardised in the same way as inside the pretrained network.
         pooled = self.pretrained.network.pooled
         with torch.inference_mode():
             standard = pooled(torch.tensor(windows).to(pooled.weight.device)).cpu().double().numpy()

@@ -53,11 +53,11 @@ class InputKind(ABC):
 
     Attributes:
         name: the kind's name in JSON and in metrics.
-        recipe: its name and version, stored with each classifier. It changes whenever the same samples would yield
-            different values.
+        recipe: the kind's name and version, stored with each classifier. The recipe changes whenever the same samples
+            would yield different values.
         sample_rate: sample rate, in Hz, of the samples from which the input is computed.
         shape: the shape of one window's array.
-        dtype: the type of its values.
+        dtype: the type of the array's values.
         weights_sha256: hexadecimal SHA-256 of the weights that the computation needs; empty if it needs none.
         takes_images: whether the input can be computed from a spectrogram image.
     """
@@ -76,7 +76,7 @@ class InputKind(ABC):
 
         Args:
             samples: blocks of any length, float32 (N,) at `sample_rate`.
-            progress: function to call frequently. An exception that it raises propagates.
+            progress: function to call frequently. Exceptions that the function raises propagate.
 
         Raises:
             AudioError: the song is shorter than 3 s, or silent.
@@ -133,8 +133,8 @@ class InputKind(ABC):
         Args:
             source: path or bytes of the file.
             longest_seconds: maximum duration of audio in s.
-            progress: function to call frequently with the stage that is about to run. An exception that it raises stops
-                reading and propagates, as described in `audio.decode`.
+            progress: function to call frequently with the stage that is about to run. If the function raises an
+                exception, reading stops and the exception propagates, as described in `audio.decode`.
 
         Raises:
             AudioError: the file is neither audio nor an image that this kind can use, or is damaged, too long, shorter
@@ -153,7 +153,7 @@ class InputKind(ABC):
     ) -> Iterator[Song]:
         """Read a file as `read` does, but in parts, so that memory use does not grow with the song's length.
 
-        Args, Raises: as for `read`. An error may be raised after the parts that precede it have been yielded.
+        Args, Raises: as for `read`. An error may be raised after some parts have already been yielded.
         """
         if is_image(source):
             yield self.of_image(source)
@@ -195,7 +195,7 @@ def join(parts: Iterable[Song]) -> Song:
 
 
 def _grouped(parts: Iterable[Song]) -> Iterator[Song]:
-    """Join parts until they have `WINDOWS_PER_PART` windows or more."""
+    """Join parts until they contain at least `WINDOWS_PER_PART` windows."""
     group: list[Song] = []
     for part in parts:
         group.append(part)

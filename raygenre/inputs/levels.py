@@ -25,15 +25,14 @@ class Levels(InputKind):
     dtype = np.dtype(np.uint8)
 
     def cut(self, samples: Iterable[NDArray[np.float32]], progress: Callable[[], object]) -> Iterator[Song]:
-        # A window's levels are computed while its samples arrive, so little work remains once the last ones have
-        # arrived.
+        # A window's levels are computed while its samples arrive, so little work remains after the last sample.
         streams: defaultdict[float, spectrogram.LevelStream] = defaultdict(spectrogram.LevelStream)
 
         def on_samples(start: float, arrived: NDArray[np.float32]) -> None:
             progress()
             streams[start].add(torch.from_numpy(arrived))
 
-        # Silent windows are dropped: they have no genre, but the network would assign one.
+        # Silent windows are dropped because they have no genre, but the network would still predict one.
         is_silent = True
         for number, window in enumerate(audio.stream_windows(samples, on_samples=on_samples)):
             progress()

@@ -67,11 +67,11 @@ class Reliability:
 def calibrate(logits: Tensor, labels: Tensor) -> Calibration:
     """Fit the temperature and the threshold on held-out tracks.
 
-    The temperature minimises the cross-entropy with one additional correct and one additional wrong prediction
-    (J. Platt, 1999). Without them, a network that makes no errors on a few tracks would become certain of every
-    prediction. The threshold is the lowest confidence above which the accuracy reaches `TARGET_ACCURACY`, but at least
-    `MIN_THRESHOLD`. It is `MIN_THRESHOLD` if all predictions together reach the target, and 1 if the target cannot be
-    reached.
+    The temperature minimises the cross-entropy with one additional correct and one additional wrong prediction (J.
+    Platt, 1999). Without these two predictions, a network that makes no errors on a few tracks would become certain of
+    every prediction. The threshold is the lowest confidence above which the accuracy reaches `TARGET_ACCURACY`, but at
+    least `MIN_THRESHOLD`. It is `MIN_THRESHOLD` if all predictions together reach the target, and 1 if the target
+    cannot be reached.
 
     Args:
         logits: float (N, G); a track may occur several times, with logits from different networks.
@@ -114,7 +114,10 @@ def _check_range(name: str, value: object, limits: tuple[float, float]) -> None:
 
 
 def _temperature(logits: Tensor, labels: Tensor) -> float:
-    """Find the temperature with the lowest cross-entropy (convex in 1 / temperature) by bisecting its slope."""
+    """Return the temperature with the lowest cross-entropy, found by bisecting the slope.
+
+    The cross-entropy is convex in 1 / temperature.
+    """
     tracks, genres = logits.shape
     smoothing = genres / (genres - 1) / (tracks + 2) if genres > 1 else 0.0
     low, high = 1 / TEMPERATURES[1], 1 / TEMPERATURES[0]

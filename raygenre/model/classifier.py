@@ -11,8 +11,8 @@ On disk, a classifier is a folder with these files:
     extractor/              the pretrained network that computes its input, with its licence (only for features)
 
 Loading reads only these files and executes no code from them. The checksum `sha256` covers everything that determines a
-prediction: all weights, dimensions, genres, calibration and recipe. In format 3, which earlier releases wrote, it
-covers only the weights.
+prediction: all weights, dimensions, genres, calibration and recipe. In format 3, which earlier releases wrote, the
+checksum covers only the weights.
 """
 
 import json
@@ -100,7 +100,8 @@ class Classifier:
     def predict_parts(self, parts: Iterable[Song]) -> tuple[Prediction, tuple[tuple[float, float], ...]]:
         """Classify a song that is read in parts; return its prediction and the times of all its windows.
 
-        Memory use does not grow with the song's length. The prediction equals that for the whole song, bit for bit.
+        Memory use does not grow with the song's length. The prediction is the same, bit for bit, as for the song read
+        as a whole.
         """
         rows: list[NDArray[np.float32]] = []
         times: list[tuple[float, float]] = []

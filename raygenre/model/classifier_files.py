@@ -38,7 +38,7 @@ def checksum(about: Mapping[str, Any], weights: str) -> str:
 
 
 def check_saved(about: Mapping[str, Any], folder: Path) -> None:
-    """Check that this version can load the files, and that the files are the ones that were saved together.
+    """Check that this version can load the files, and that the files were saved together.
 
     Raises:
         ClassifierError: one of these conditions is not met; the message states which one.
@@ -60,8 +60,8 @@ def check_saved(about: Mapping[str, Any], folder: Path) -> None:
             f"the genres, calibration or network in {ABOUT} are not those that were saved: their SHA-256 "
             "differs; restore the file from the registry or a backup"
         )
-    # The checksum of format 3 does not cover the genres, but searches record the number of training tracks of
-    # each genre in the same order.
+    # The checksum of format 3 does not cover the genres. However, searches also record the number of training tracks of
+    # each genre, in the order in which the network was trained.
     counted = list(dict(about["origin"]).get("train_counts", ()))
     if written == _FORMAT_3 and counted != about["genres"] and set(counted) == set(about["genres"]):
         order = ", ".join(map(repr, counted))

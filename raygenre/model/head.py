@@ -20,7 +20,7 @@ class HeadConfig:
         features: number of input values.
         dense: number of units in the dense layer.
         dropout: dropout probability before and after the dense layer.
-        network: name that distinguishes these dimensions, when stored in a file, from those of a GenreCNN.
+        network: name that distinguishes these dimensions from those of a GenreCNN when they are read from a file.
     """
 
     genres: int = 10
@@ -46,9 +46,9 @@ class GenreHead(nn.Module):
         super().__init__()
         self.config = config
         # The features of a track never change, so the statistics are averaged over all batches (momentum None). Moving
-        # averages would start at 0 and 1, far from the features, and adapt too slowly on a small data set, which has
-        # few steps per epoch. With two steps per epoch, they kept the validation loss above that of guessing for the
-        # first 20 epochs.
+        # averages would start at a mean of 0 and a variance of 1, far from those of the features. On a small data set,
+        # which has few steps per epoch, they would adapt too slowly. With two steps per epoch, moving averages kept the
+        # validation loss above that of guessing for the first 20 epochs.
         self.normalisation = nn.BatchNorm1d(config.features, momentum=None)
         self.classifier = nn.Sequential(
             Dropout(config.dropout),

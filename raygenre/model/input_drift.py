@@ -92,5 +92,5 @@ def _counts(bins: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _shares(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return shares, with half a track added to each bin to keep the logarithms of empty bins finite."""
+    """Return the share of tracks in each bin; half a track is added to each bin to keep all logarithms finite."""
     return np.asarray((counts + 0.5) / (counts + 0.5).sum(axis=1, keepdims=True))

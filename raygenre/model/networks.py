@@ -38,5 +38,5 @@ def silence(config: NetworkConfig) -> NDArray[Any]:
 
 
 def needs_whole_batches(config: NetworkConfig) -> bool:
-    """Return whether a training batch must not be divided because the network normalises by batch statistics."""
+    """Return whether a training batch must stay whole because the network normalises by batch statistics."""
     return isinstance(config, HeadConfig) or config.normalisation == "batch"

@@ -5,8 +5,8 @@ the genre's logit, and the positive part of the weighted sum is the saliency. Fo
 spectrogram, this is Grad-CAM (R. R. Selvaraju et al., Visual Explanations from Deep Networks via Gradient-based
 Localization, 2017). A network that keeps several frequency bins has a different gradient in each bin, so every position
 is weighted by its own gradient (R. L. Draelos and L. Carin, HiResCAM, 2020). With Grad-CAM's mean gradient, evidence at
-high frequencies would also highlight low ones. If a network processes a track in crops, the saliency of a position is
-the mean over the crops that contain it.
+high frequencies would also highlight low frequencies. If a network processes a track in crops, the saliency of a
+position is the mean over the crops that contain it.
 """
 
 import numpy as np

@@ -1,8 +1,8 @@
 """The tracks that a classifier was trained and tested on.
 
 Later evaluations exclude the training tracks. A track is identified by its id or by a fingerprint of its levels: the
-first 64 bits of their SHA-256, in hexadecimal. The same image under a different id counts as the same track. So does a
-different image under the same id, because it is usually the same recording in a different file.
+first 64 bits of their SHA-256, in hexadecimal. The same image under a different id counts as the same track. A
+different image under the same id also counts as the same track, because it usually shows the same recording.
 """
 
 import hashlib

@@ -2,8 +2,8 @@
 
 The examples are stored with the weights, together with the probabilities that the network computed when it was saved. A
 machine that computes different probabilities because of its device, a library or a damaged file must not serve these
-weights. The example tracks are synthetic, so no real recording is distributed with a network. If the input is itself
-computed by a network, the check recomputes it for the first example.
+weights. The example tracks are synthetic, so no real recording is distributed with a network. If another network
+computes the classifier's input, the check also recomputes the first example's input.
 """
 
 from collections.abc import Callable

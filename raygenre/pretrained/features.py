@@ -1,12 +1,12 @@
 """The features and tags of songs: what MSD_musicnn computes for windows of 30 s.
 
 Features are one kind of input for a genre network; the other is levels (`raygenre.spectrogram.levels`). Each kind has a
-recipe, whose name changes whenever the same samples would yield different values.
+recipe. The recipe's name changes whenever the same samples would yield different values.
 
 Conventions: a window is ten patches of 2.992 s, and a shorter song is a single window. Windows follow each other
-without overlap; if the last one would extend past the end, it is moved back to end with the song's last patch. A
-window's features are the mean over its patches. Patches of digital silence are ignored, as they have no genre and no
-tags.
+without overlap; if the last window would extend past the end of the song, it is moved back so that it ends with the
+last patch. A window's features are the mean over its patches. Patches of digital silence are ignored because they have
+no genre and no tags.
 """
 
 from collections import deque
@@ -61,8 +61,8 @@ class Extractor:
 
     Attributes:
         network: a pretrained network on any device.
-        bfloat16: whether to multiply in bfloat16, which is twice as fast on processors that support it; the averaged
-            tags differ by less than 0.01.
+        bfloat16: whether to multiply in bfloat16, which is twice as fast on processors that support it and changes the
+            averaged tags by less than 0.01.
     """
 
     network: MusicNetwork
@@ -80,8 +80,8 @@ class Extractor:
         Args:
             source: path or bytes of the file.
             longest_seconds: maximum duration in s.
-            progress: function to call frequently with the stage that is about to run. An exception that it raises stops
-                reading and propagates, as described in `audio.blocks.blocks`.
+            progress: function to call frequently with the stage that is about to run. If the function raises an
+                exception, reading stops and the exception propagates, as described in `audio.blocks.blocks`.
 
         Raises:
             AudioError: the file is not audio, or is damaged, too long, shorter than 3 s, or silent.
@@ -130,8 +130,8 @@ class Extractor:
 def _one_thread() -> Iterator[None]:
     """Make torch use a single thread.
 
-    The network's matrix products are small, and two threads would wait for each other after each product: on two busy
-    cores, a song took ten times as much CPU time.
+    The network's matrix products are small, and two threads would wait for each other after each product. On two busy
+    cores, a song took ten times as much CPU time with two threads as with one.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -142,7 +142,7 @@ def _one_thread() -> Iterator[None]:
 
 
 class _Windows:
-    """Averages patches over windows as the patches arrive, and keeps only the latest ten patches.
+    """Averages the patches of each window as the patches arrive, and keeps only the latest ten patches.
 
     Attributes:
         patches: number of patches that have arrived, including silent ones.

@@ -27,7 +27,7 @@ LICENCE = "ISC"
 INDEX, DATA = f"{PACKAGE}/{MODEL}/.index", f"{PACKAGE}/{MODEL}/.data-00000-of-00001"
 LICENCE_FILE = f"{PACKAGE}-{VERSION}.dist-info/LICENSE.md"
 
-# In the order of the network's outputs. The package lists the tags in a Python module, which is not executed here.
+# The tags are in the order of the network's outputs. The package lists them in a Python module, which is not executed.
 TAGS = (
     "rock", "pop", "alternative", "indie", "electronic", "female vocalists", "dance", "00s", "alternative rock", "jazz",
     "beautiful", "metal", "chillout", "male vocalists", "classic rock", "soul", "indie rock", "Mellow", "electronica",
@@ -97,7 +97,8 @@ def _download(scratch: Path, sha256: str) -> Path | zipfile.Path:
     uv = shutil.which("uv", path=f"{own}{os.pathsep}{os.environ.get('PATH', os.defpath)}")
     if uv is None:
         raise PretrainedError(f"{PACKAGE} {VERSION} cannot be downloaded: neither pip nor uv is installed; {_REMEDY}")
-    # uv cannot download a wheel without installing it, so it installs into a temporary folder. It checks the hash.
+    # uv cannot download a wheel without installing it, so uv installs this wheel into a temporary folder. uv checks the
+    # hash.
     files = scratch / "files"
     _run([uv, "pip", "install", f"--python={sys.executable}", f"--target={files}", *exact])
     return files

@@ -1,10 +1,10 @@
 """The input of MSD_musicnn: log-mel patches of 3 s, computed with librosa's defaults.
 
 Conventions: samples are mono float32 in [−1, 1] at 16 kHz. A patch has 187 frames of 512 samples, which start 256
-samples apart, with 96 mel bands. Each value is log10(1 + 10 000 · power), with the power rounded to float16, as it was
+samples apart, with 96 mel bands. Each value is log10(1 + 10 000 · power). The power is rounded to float16, as it was
 when the network was trained; without this rounding, the network's features differ by up to 0.03. The first frame is
-centred on the first sample, and samples outside the song are zero. Patches follow each other without overlap.
-Samples at the end of a song that do not fill a patch are left out.
+centred on the first sample, and samples outside the song are zero. Patches follow each other without overlap. Samples
+at the end of a song that do not fill a patch are left out.
 """
 
 from collections.abc import Iterable, Iterator
@@ -33,7 +33,7 @@ _MARGIN = N_FFT // 2  # samples by which the first frame starts before the song 
 
 
 def log_mel(samples: Tensor) -> Tensor:
-    """Return log-mel frames, float32 (..., frames, 96), of samples, float32 (..., N), without padding them."""
+    """Return the log-mel frames, float32 (..., frames, 96), of samples, float32 (..., N), which are not padded."""
     frames = samples.unfold(-1, N_FFT, HOP_LENGTH) * torch.hann_window(N_FFT, device=samples.device)
     spectrum = torch.view_as_real(torch.fft.rfft(frames)).square_()  # (..., frames, 257, 2)
     power = (spectrum[..., 0] + spectrum[..., 1]) @ _filters().to(samples.device)
@@ -42,7 +42,7 @@ def log_mel(samples: Tensor) -> Tensor:
 
 
 def patches(blocks: Iterable[NDArray[np.float32]]) -> Iterator[Tensor]:
-    """Yield the patches of a song, each float32 (187, 96), holding only one block and one patch in memory.
+    """Yield the patches of a song, each float32 (187, 96); only one block and one patch are in memory at a time.
 
     Args:
         blocks: the song's samples in blocks of any length.

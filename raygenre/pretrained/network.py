@@ -3,15 +3,16 @@
 The network was trained by J. Pons and X. Serra (musicnn: Pre-trained convolutional neural networks for music audio
 tagging, 2019) on the Million Song Dataset. This module runs it but cannot train it.
 
-Its front end slides two wide kernels (7 frames × 38 or 67 bands: timbre) and three long ones (128, 64 and 32 frames × 1
-band: rhythm) over a single channel, and keeps each kernel's largest normalised value over all bands. This takes a third
-of the time that torch's convolutions take, or a sixth in bfloat16 (`benchmarks/pretrained.py`), for two reasons:
+The network's front end slides two wide kernels (7 frames × 38 or 67 bands: timbre) and three long kernels (128, 64 and
+32 frames × 1 band: rhythm) over a single channel. It keeps each kernel's largest normalised value over all bands. This
+implementation takes a third of the time that torch's convolutions take, or a sixth in bfloat16
+(`benchmarks/pretrained.py`), for two reasons:
 
-- Each kernel's outputs at one band, for all frames, are one matrix product of the frames' neighbourhoods with the
-  kernels. Neighbourhoods at different bands are overlapping views of the same memory, so nothing is copied for them.
-- The largest normalised value is the normalised largest value or, where the scale gamma is negative, the normalised
-  smallest one. The kernels of those channels are therefore negated, so one running maximum is enough. The bias, the
-  rectifier and the normalisation are applied to one value for each frame and channel instead of up to 96.
+- A single matrix product, of the frames' neighbourhoods with the kernels, computes the kernels' outputs at one band for
+  all frames. Neighbourhoods at different bands are overlapping views of the same memory, so they are not copied.
+- Normalisation keeps the order of the values or, where the scale gamma is negative, reverses it. The kernels of
+  channels with a negative gamma are negated, so one running maximum is enough for all channels. The bias, the rectifier
+  and the normalisation are applied to this maximum, which is one value for each frame and channel instead of up to 96.
 
 Shapes: P patches, T = 187 frames of 16 ms, M = 96 mel bands, C channels.
 """
@@ -32,7 +33,7 @@ TEMPORAL_FRAMES = (128, 64, 32)
 MIDDLE_FRAMES = 7
 EPSILON = 1e-3  # for batch normalisation; TensorFlow's default
 
-_FRAMES_PER_PRODUCT = 8  # output frames of the long kernels that one matrix product computes
+_FRAMES_PER_PRODUCT = 8  # output frames that one matrix product computes for the long kernels
 # Patches that pass through the front end together; few on a CPU, so that their values stay in the cache.
 _PATCHES_IN_FLOAT32, _PATCHES_IN_BFLOAT16, _PATCHES_ON_GPU = 1, 5, 64
 
@@ -99,7 +100,7 @@ class PooledConvolution(nn.Module):
         return self.completed(largest.float(), signs)
 
     def completed(self, largest: Tensor, signs: Tensor) -> Tensor:
-        """Return the normalised values, given the largest products, (P, C, T), with kernels multiplied by `signs`."""
+        """Return the normalised values for the largest products, (P, C, T), of kernels multiplied by `signs`."""
         assert self.convolution.bias is not None
         rectified = F.relu(torch.addcmul(self.convolution.bias[:, None], signs[:, None], largest))
         normalised: Tensor = self.normalisation(rectified)
@@ -209,5 +210,5 @@ class MusicNetwork(nn.Module):
 
 
 def _same(frames: int) -> tuple[int, int]:
-    """Return the frames of padding before and after; for even kernels, TensorFlow adds one more after than before."""
+    """Return the numbers of padding frames before and after; as in TensorFlow, an even kernel gets one more after."""
     return (frames - 1) // 2, frames // 2

@@ -4,7 +4,7 @@
     about.json              their source, licence (name and text), SHA-256 and dimensions, and the tags
 
 `raygenre.pretrained.install` writes this folder. Loading it needs no network connection and executes no code from it.
-Importing torch takes several seconds, so only the functions that need it import it.
+Importing torch takes several seconds, so it is imported only in the functions that need it.
 """
 
 import json
@@ -117,7 +117,7 @@ def load(folder: Path | None = None) -> Pretrained:
 
 
 def save(pretrained: Pretrained, folder: Path) -> About:
-    """Write weights and their description atomically to a new folder, and return the description with their SHA-256.
+    """Write weights and their description atomically to a new folder; return the description with the weights' hash.
 
     Raises:
         OSError: the folder exists or cannot be written.

@@ -1,16 +1,16 @@
 """Read the variables of a TensorFlow checkpoint without TensorFlow.
 
-A checkpoint has two files. `.index` is a table in LevelDB's format, whose keys are the variables' names and whose
-values are protocol buffers of the type BundleEntryProto. `.data-00000-of-00001` holds the values, one variable after
-the other. Sources: LevelDB, doc/table_format.md; TensorFlow, core/protobuf/tensor_bundle.proto. Only checkpoints with
-one data file, little-endian float32 values and uncompressed blocks are supported.
+A checkpoint has two files. `.index` is a table in LevelDB's format. Its keys are the variables' names, and its values
+are protocol buffers of the type BundleEntryProto. `.data-00000-of-00001` holds the values, one variable after the
+other. Sources: LevelDB, doc/table_format.md; TensorFlow, core/protobuf/tensor_bundle.proto. Only checkpoints with one
+data file, little-endian float32 values and uncompressed blocks are supported.
 
 A table is a sequence of blocks, followed by a footer of 48 bytes, which contains the position of the index block. The
-index block's values are the positions of the blocks with the entries. An entry consists of the number of bytes that its
-key shares with the previous key, the number of further bytes of the key, the number of bytes of the value, and then the
-bytes of the key and the value. After the entries come the positions from which a reader can start, as 4-byte integers,
-and their number. Numbers are varints: seven bits per byte, lowest first, and the eighth bit indicates whether more
-follow.
+index block's values are the positions of the blocks with the entries. An entry begins with three numbers: how many
+bytes its key shares with the previous key, how many further bytes the key has, and how many bytes the value has. The
+further bytes of the key and the bytes of the value follow. The last entry is followed by the positions from which a
+reader can start and by the number of these positions, all as 4-byte integers. Other numbers are varints: each byte
+holds seven bits, lowest first, and its eighth bit indicates whether more bytes follow.
 """
 
 import math
@@ -43,7 +43,7 @@ def read_checkpoint(index: bytes, data: bytes) -> dict[str, NDArray[np.float32]]
         data: content of the file `.data-00000-of-00001`.
 
     Raises:
-        CheckpointError: the files are damaged, or are of a kind that is not supported.
+        CheckpointError: the files are damaged or of an unsupported kind.
     """
     try:
         return {
@@ -124,7 +124,7 @@ def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
 
 
 def _number(fields: dict[int, int | bytes], field: int) -> int:
-    """Return a field's integer, or 0, the default in protocol buffers, if the field is missing."""
+    """Return a field's integer; a missing field has the value 0, the default in protocol buffers."""
     value = fields.get(field, 0)
     if not isinstance(value, int):
         raise CheckpointError(f"the checkpoint's index has bytes in field {field}, which must be a number")

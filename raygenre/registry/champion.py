@@ -113,7 +113,7 @@ def rollback(server: Server) -> tuple[int, int]:
         if champion is None:
             raise no_champion
         current, history = str(champion.version), _history(client)
-        # A promotion that is interrupted before it moves the alias leaves the current champion in its own history.
+        # If a promotion is interrupted before it moves the alias, the history already contains the current champion.
         while history and (history[-1] == current or not _exists(client, history[-1])):
             history.pop()
         if not history:
@@ -123,7 +123,7 @@ def rollback(server: Server) -> tuple[int, int]:
             )
         *older, previous = history
         promotion_lock.ensure_held(still_held)
-        # The alias is moved first: if the second call then fails, the next promotion repairs the tag.
+        # The alias is moved first. If setting the tag then fails, the next promotion repairs the tag.
         client.set_registered_model_alias(MODEL, CHAMPION, previous)
         client.set_registered_model_tag(MODEL, HISTORY, " ".join(older))
         _tag_replaced(client, current, previous)
@@ -142,7 +142,8 @@ def _tag_replaced(client: MlflowClient, old: str, new: str) -> None:
     """Tag the former champion as replaced, because its other tags still record its promotion."""
     if old != new:
         client.set_model_version_tag(MODEL, old, REPLACED, new)
-    # Set to "" because, on a server with user accounts, permission to edit a model does not include deleting its tags.
+    # The tags are set to "" instead of being deleted: on a server with user accounts, permission to edit a model does
+    # not include deleting its tags.
     tags = client.get_model_version(MODEL, new).tags
     for tag in (REPLACED, BACK_WHEN, BACK_BY):
         if tags.get(tag):

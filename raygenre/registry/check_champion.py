@@ -77,8 +77,8 @@ def _missing(server: Server) -> Finding | None:
 def _load(server: Server) -> Fetched:
     """Load the champion.
 
-    The embedded registry is read without MLflow's client, because opening it with the client would rewrite the
-    addresses in a moved storage.
+    The embedded registry is read without MLflow's client, because the client would rewrite the addresses in a storage
+    that was moved.
     """
     storage = server.storage
     if not storage.database:

@@ -7,7 +7,8 @@ The first rule that applies determines the outcome:
 3. The version is no better than chance on its validation tracks or its test tracks (`chance`): it is not promoted.
 4. There is no champion yet: the version is promoted.
 5. The registry has no record of how the version or the champion was trained and tested: the version is not promoted.
-6. One of the two was trained on synthetic tracks, the other on real tracks: the latter becomes or remains the champion.
+6. One of the two was trained on synthetic tracks and the other on real tracks: the model trained on real tracks becomes
+   or remains the champion.
 7. Otherwise, the two are compared on the version's test tracks, excluding those that the champion was trained on. The
    version is promoted if at least `MIN_TRACKS` tracks are left and the one-sided exact McNemar test yields
    p < `MAX_P_VALUE`. If the two cannot be compared, the version is not promoted.

@@ -62,7 +62,7 @@ def attach_report(server: Server, fetched: Fetched, page: str) -> None:
         path = Path(scratch) / REPORT_FILE
         path.write_text(page, encoding="utf-8")
         client.log_artifact(fetched.run_id, str(path))
-        # A version does not name its logged model, and a resumed run may have two logged models, so compare locations.
+        # A version does not name its logged model, and a resumed run may have two, so the locations are compared.
         for output in run.outputs.model_outputs if run.outputs else []:
             if client.get_logged_model(output.model_id).artifact_location == source:
                 client.log_model_artifact(output.model_id, str(path))

@@ -1,6 +1,6 @@
 """Find registered versions, in the embedded database or with MLflow's client.
 
-Importing MLflow takes several seconds, so only the functions that use the client import it.
+Importing MLflow takes several seconds, so it is imported only in the functions that use the client.
 """
 
 from contextlib import suppress
@@ -48,7 +48,7 @@ def find(server: Server, uri: str) -> RegisteredVersion:
     if not server.storage.has_runs:
         raise missing  # checked here because the client would create the missing database
     registered = embedded.read_versions(server.storage, name)
-    if registered is None or alias.lower() == "latest":  # MLflow has its own rule for this alias
+    if registered is None or alias.lower() == "latest":  # MLflow resolves this alias by its own rule
         found = _find_with_client(server, uri)
     else:
         matches = (version for version in registered if alias in version.aliases or str(version.number) == number)

@@ -3,7 +3,8 @@
 The comparison with the champion takes several seconds and runs without the lock. The decision is then applied under the
 lock if the champion is still the same; otherwise, a new decision is made. If two searches promote at the same time, one
 version wins and the other is compared with it. The decision is recorded in tags of the version and of its search's run,
-together with the user who made it and any reason that they gave. Its numbers are also logged as metrics of that run.
+together with the user who made it and any reason that they gave. The numbers in these tags are also logged as metrics
+of that run.
 """
 
 import time
@@ -84,7 +85,8 @@ def promote_if_better(
                 continue
             if current and current.has_alias and decision.incumbent == version:
                 return decision
-            # Record first and then move the alias: candidates cannot be compared with a champion that lacks these tags.
+            # The decision is recorded before the alias is moved, because candidates cannot be compared with a champion
+            # that lacks these tags.
             decision = replace(decision, note_error=_record(client, version, decision, user_reason))
             if decision.promote:
                 try:
@@ -137,7 +139,8 @@ def _record(client: MlflowClient, version: int, decision: PromotionDecision, use
     registered = client.get_model_version(MODEL, str(version))
     for tag, text in tags.items():
         client.set_model_version_tag(MODEL, registered.version, tag, text)
-    for tag in outdated & registered.tags.keys():  # set to "" because permission to edit does not include deleting
+    # Tags are set to "" because permission to edit a model does not include deleting its tags.
+    for tag in outdated & registered.tags.keys():
         client.set_model_version_tag(MODEL, registered.version, tag, "")
     try:
         if search := _search_run(client, registered):
@@ -153,7 +156,7 @@ def _record(client: MlflowClient, version: int, decision: PromotionDecision, use
 def _record_in_search(
     client: MlflowClient, search: Run, tags: Mapping[str, str], numbers: Mapping[str, float], incumbent: int
 ) -> None:
-    # The champion's version serves as the metrics' step, since later decisions involve later champions.
+    # The step of these metrics is the champion's version number, because later decisions involve later champions.
     now = int(time.time() * 1000)
     client.log_batch(
         search.info.run_id,

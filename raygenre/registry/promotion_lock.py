@@ -1,13 +1,13 @@
 """A lock that lets one process at a time change the champion.
 
 With an SQLite database, the lock is a file lock on a file next to the database. The operating system releases it when
-the process ends. It also works across machines that share the folder.
+the process ends. The lock also works across machines that share the folder.
 
 With an MLflow server, the lock is a registered model without versions, named `LOCK_MODEL`, that exists while the lock
-is held: MLflow has no compare-and-set, but it never creates two registered models with the same name. The next process
-deletes a lock that is older than `MAX_HELD_SECONDS` if the server permits this user to do so. If the holder was merely
-slow, it detects the loss in `ensure_held`, which is called directly before the alias is moved. One gap remains: a
-holder may be suspended for more than `MAX_HELD_SECONDS` between this check and its next request.
+is held. MLflow has no compare-and-set operation, but it never creates two registered models with the same name. The
+next process deletes a lock that is older than `MAX_HELD_SECONDS` if the server permits the process's user to do so. If
+the holder was merely slow, it detects the loss in `ensure_held`, which is called directly before the alias is moved.
+One gap remains: a holder may be suspended for more than `MAX_HELD_SECONDS` between this check and its next request.
 """
 
 import fcntl

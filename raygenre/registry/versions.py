@@ -87,7 +87,7 @@ def register(server: Server, run_id: str, folder: Path, facts: VersionFacts) -> 
         if version.tags.get("sha256") == facts.sha256:  # the driver died before it saved the version's number
             return int(version.version)
     experiment_id = client.get_run(run_id).info.experiment_id
-    # This uses the client because MLflow's fluent API would set the tracking URI of this process and its children.
+    # The client is used because MLflow's fluent API would set the tracking URI of this process and its children.
     model = client.create_logged_model(experiment_id, MODEL, source_run_id=run_id)
     with tempfile.TemporaryDirectory() as scratch:
         save_pyfunc(folder, Path(scratch) / "model")

@@ -41,13 +41,15 @@ class Controls:
     """The limits that a running search must follow; any thread may set any attribute at any time.
 
     Attributes:
-        limit: number of places granted; None for as many as fit. Runs above the limit pause after the epoch in
-            progress; with a limit of 0, all runs pause. The search's `--max-concurrent` is an additional limit.
+        limit: number of places granted; None for as many as fit on the cluster. Runs above the limit pause after the
+            epoch in progress; with a limit of 0, all runs pause. The search's `--max-concurrent` is an additional
+            limit.
         trials: new number of trials for the search; None to leave it unchanged. A number lower than the study's
             current number is ignored.
         time_budget: new time budget in s, 0 for none; None to leave it unchanged. See `SearchConfig.time_budget`.
         demand: the places that the search could use now; None before its first phase. Set by the search.
-        seconds_left: returns an estimate of the time left in s; None while it is unknown. Set by the search.
+        seconds_left: function that returns an estimate of the time left in s, or None while the time left is unknown.
+            Set by the search.
     """
 
     def __init__(self, *, limit: int | None = None, trials: int | None = None) -> None:

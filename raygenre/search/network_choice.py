@@ -53,7 +53,7 @@ def choose_network(options: Options, tracks: Dataset, base: Mapping[str, Any] | 
 
 
 def check_head(space: Mapping[str, Entry], batch_size: int) -> None:
-    """Check that a network on pretrained features supports the hyperparameters of a space and all of their values.
+    """Check that a network that uses pretrained features supports all hyperparameters and values of a space.
 
     Args:
         batch_size: batch size to use if the space does not contain one.
@@ -64,7 +64,7 @@ def check_head(space: Mapping[str, Entry], batch_size: int) -> None:
     for name in space:
         if name not in HEAD_NAMES:
             allowed = ", ".join(HEAD_NAMES)
-            raise SpaceError(f"{name} has no effect on a network on pretrained features; use only {allowed}")
+            raise SpaceError(f"{name} has no effect on a network that uses pretrained features; use only {allowed}")
     sizes = space.get("batch_size", batch_size)
     if isinstance(sizes, dict):
         sizes = sizes["low"]
@@ -76,7 +76,7 @@ def _check_usable(options: Options, tracks: Dataset, wanted_by: str) -> None:
     """Check that a network that uses pretrained features can be trained on the tracks with these options."""
     for name in _ONLY_CNN:
         if name in options.given:
-            raise OptionError(f"{wanted_by} trains a network on pretrained features; leave out {_option(name)}")
+            raise OptionError(f"{wanted_by} trains a network that uses pretrained features; leave out {_option(name)}")
     if which := _images(tracks):
         raise OptionError(
             f"{which} spectrogram images, and pretrained features require recordings; use --model cnn, or pass "

@@ -1,6 +1,6 @@
 """The options of `raygenre tune`.
 
-Imports no heavy library, so that the command can show its help immediately.
+This module imports no large library, so that the command can show its help immediately.
 """
 
 from dataclasses import dataclass

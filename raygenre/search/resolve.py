@@ -99,7 +99,7 @@ def resolve(
         small = ", ".join(f"{name.replace('_', ' ')} {space[name]}" for name in SMALL_NETWORK)
         notes["network"] = f"{small} (defaults for synthetic tracks; --space overrides them)"
     distributions = to_distributions(default_entries(size["epochs"]) | space)
-    # Values that a start point does not specify are those of the preset; run.yaml contains complete points.
+    # Values that a start point does not specify are taken from the preset. The points in run.yaml are complete.
     others = nearest_point(distributions, preset.start) if preset.start != Setting() and not base else {}
     if "start" in options.given:
         starts = [others | parse(text) for text in options.start]
@@ -151,7 +151,7 @@ def resolve(
 
 
 def merges_case(options: Options, base: Mapping[str, Any] | None) -> bool:
-    """Return whether a new search treats class folders as one class if their names differ only in case."""
+    """Return whether a new search treats class folders whose names differ only in case as one class."""
     return options.merge_case or bool(base and base.get("merge_case"))
 
 
@@ -185,7 +185,7 @@ def check_unchanged(options: Options, ledger: Ledger) -> None:
 
 
 def _inside(point: Mapping[str, Value], distributions: Mapping[str, BaseDistribution]) -> dict[str, Value]:
-    """Return the values of a point that a space still contains, each moved into its range."""
+    """Return the point's values for the hyperparameters that a space still contains, moved into the space's ranges."""
     kept = {name: value for name, value in point.items() if name in distributions}
     return nearest_point({name: distributions[name] for name in kept}, Setting(**kept))  # type: ignore[arg-type]
 
@@ -194,7 +194,7 @@ def _check_networks(config: SearchConfig) -> None:
     """Check that both ends of each range, and all choices, result in a valid network.
 
     Raises:
-        SpaceError: a value does not, together with the fixed values.
+        SpaceError: a value, combined with the fixed values, results in an invalid network.
     """
     start = nearest_point(config.distributions)
     for name, distribution in config.distributions.items():

@@ -175,7 +175,7 @@ def _search(
         f"the best {settings} {'setting' if settings == 1 else 'settings'}, {REPEATS} new seeds each",
     ) as phase:
         repeats.start()
-        record.trials()  # drawing the figures takes several seconds; the repeats run meanwhile
+        record.trials()  # takes several seconds, because it draws figures; the repeats run meanwhile
         if is_multi_objective(config.objectives):
             pareto_front.record(ledger, tracker, parent)
             display.table(pareto_front.table(ledger))
@@ -215,7 +215,8 @@ def _finish(repeats: Repeats, phase: Phase, display: Display, timer: SearchTimer
 
     def show(repeat: Repeat) -> None:
         outcome = repeat.failure or f"loss {loss_text(repeat.loss)}  accuracy {repeat.accuracy:.1%}"
-        left = "" if display.is_live else left_text(timer.seconds_left)  # a live display shows it next to the bar
+        # A live display shows the time left next to the progress bar.
+        left = "" if display.is_live else left_text(timer.seconds_left)
         details = joined(f"seed {repeat.index + 1} of {REPEATS}  {outcome}", left)
         display.event(f"trial {repeat.number}", "repeat", details)
 

@@ -1,4 +1,4 @@
-"""Tracks a search in MLflow, even while MLflow is unreachable, and ends all MLflow runs."""
+"""Tracks a search in MLflow, even while MLflow is unreachable, and ends the search's runs."""
 
 import shlex
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from raygenre.tracking.tracker import Status, Tracker
 
 @contextmanager
 def tracking_session(ledger: Ledger, server: Server, display: Display) -> Iterator[Tracker]:
-    """Track a search. However it ends, end all its runs and display where any unsent updates are queued.
+    """Track a search; on exit, even after an error, end its runs and display where any unsent updates are queued.
 
     Raises:
         TrackingUnreachableError: MLflow was unreachable when it was needed; the message explains what has been saved

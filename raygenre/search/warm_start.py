@@ -49,8 +49,8 @@ def warm_start(
     for setting in (setting for rank in zip_longest(*ranked) for setting in rank if setting):
         if setting.values["network"] != network:
             raise OptionError(
-                f"--from {setting.study}: its network is {setting.values['network']}, but that of this search is "
-                f"{network}; leave it out"
+                f"--from {setting.study}: its network is {setting.values['network']}, but this search trains "
+                f"{network}; omit this --from"
             )
         values = {name: setting.values[name] for name in space}
         fits = {name: value for name, value in values.items() if not outside_space({name: value}, space, fixed={})}

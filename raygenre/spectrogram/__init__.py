@@ -1,4 +1,4 @@
-"""Compute 128 × 333 levels from samples as in GTZAN, and convert levels to PNGs and back."""
+"""Compute spectrograms like GTZAN's, as 128 × 333 levels, and convert them to PNGs and back."""
 
 from raygenre.audio.file_type import PNG_SIGNATURE
 from raygenre.spectrogram.image import (

@@ -1,7 +1,8 @@
-"""The magma colour map: convert levels to 256 colours, from black to pale yellow, and back.
+"""Convert levels to the 256 colours of the magma colour map and back.
 
-Nathaniel Smith and Stéfan van der Walt designed it for matplotlib and released it under CC0. GTZAN's images use it, so
-exactly these bytes are needed to read and write such images; a test compares them with matplotlib's own table.
+The colours range from black to pale yellow. Nathaniel Smith and Stéfan van der Walt designed the colour map for
+matplotlib and released it under CC0. GTZAN's images use it, so exactly these bytes are needed to read and write such
+images; a test compares them with matplotlib's own table.
 """
 
 from functools import cache
@@ -41,7 +42,7 @@ PIXELS: NDArray[np.uint32] = np.pad(MAGMA, ((0, 0), (0, 1)), constant_values=255
 
 
 def to_levels(pixels: NDArray[np.uint32]) -> NDArray[np.uint8]:
-    """Return the level of each opaque pixel, given as one number; 0 if its colour is not in magma."""
+    """Return the level of each opaque pixel, where a pixel is one number; 0 if its colour is not in magma."""
     levels: NDArray[np.uint8] = _level_of_colour()[pixels ^ OPAQUE]
     return levels
 

@@ -1,9 +1,9 @@
 """Compute spectrograms as GTZAN's images show them: samples → 128 × 333 levels.
 
-GTZAN's author computed a mel spectrogram with librosa, passed the *power* spectrogram to `amplitude_to_db` (so 80 dB on
-its scale correspond to only 40 dB of sound), plotted it with librosa's `specshow` and saved the matplotlib figure as an
-image of 432 × 288 pixels. A model trained on those images needs exactly this recipe, mistakes included. The recipe is
-implemented only in this module.
+GTZAN's author computed a mel spectrogram with librosa and passed the *power* spectrogram to `amplitude_to_db`, so 80 dB
+on the resulting scale correspond to only 40 dB of sound. The author plotted the result with librosa's `specshow` and
+saved the matplotlib figure as an image of 432 × 288 pixels. A model trained on those images needs exactly this recipe,
+mistakes included. The recipe is implemented only in this module.
 
 Conventions: samples are mono float32 at 22 050 Hz. Levels are the values that an image shows: uint8, 128 mel bands
 (lowest first) × 333 pixel columns (time), where 0 is the quietest and 255 the loudest point of the clip.
@@ -26,7 +26,7 @@ COLUMNS = 333
 RANGE_DB = 80.0  # visible range on the scale of amplitude_to_db
 MAX_AMPLITUDE = 1e5  # relative to full scale; the square of the power must fit into a float32
 MIN_POWER = 1e-5  # the default `amin` of amplitude_to_db
-RECIPE = "gtzan-1"  # change it whenever the same samples or image would yield different levels
+RECIPE = "gtzan-1"  # change this name whenever the same samples or image would yield different levels
 
 LEFT, RIGHT = 54, 389  # pixel columns of the axes' frame
 
@@ -50,7 +50,7 @@ def levels(samples: Tensor, *, under_frame: bool = False) -> Tensor:
         level 0 throughout, as in matplotlib.
 
     Raises:
-        AudioError: samples are non-finite or exceed ±100 000.
+        AudioError: samples contain non-finite values or exceed ±100 000.
         ValueError: samples are empty, are not float32, or have an unsupported shape.
 
     Example:

@@ -25,7 +25,9 @@ def is_image(source: Path | bytes) -> bool:
 
 
 def middle_levels(path: Path, *, under_frame: bool = False) -> NDArray[np.uint8]:
-    """Return the levels, uint8 (128, 333), that represent an audio file. If it exceeds 31 s, its middle 30 s are used.
+    """Return the levels, uint8 (128, 333), that represent an audio file.
+
+    If the file is longer than 31 s, only the middle 30 s are used.
 
     Args:
         under_frame: whether to return 335 columns, as described in `spectrogram.levels`.

@@ -1,8 +1,8 @@
-"""The arbiter of a Ray cluster: one actor that distributes its places among the studies.
+"""The arbiter of a Ray cluster: an actor that distributes the places among the studies.
 
-Its state is in the database of studies, so an arbiter that Ray restarts after its process or node has died continues
-where the previous one stopped. It uses none of the cluster's CPUs, and exits when there have been no studies for a
-while; the next driver then starts a new arbiter.
+If the arbiter's process or node dies, Ray restarts the arbiter. The arbiter then continues where it stopped, because
+its state is in the database of studies. It uses none of the cluster's CPUs. When there have been no studies for a
+while, it exits, and the next driver starts a new arbiter.
 """
 
 import hashlib

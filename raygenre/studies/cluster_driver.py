@@ -26,7 +26,7 @@ from raygenre.studies.study import Study
 from raygenre.system.redaction import masked
 
 _VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")  # these override the address of Ray's client
-_HEADERS = "RAY_JOB_HEADERS"  # as for `ray job submit`
+_HEADERS = "RAY_JOB_HEADERS"  # also read by `ray job submit`
 _UPLOAD_LOGGERS = ("ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging")
 _TIMEOUT = 10.0  # s to connect
 _NO_AGENT = "No available agent"  # Ray's response while its head node is starting
@@ -131,7 +131,7 @@ def wait_until_started(jobs: ClusterJobs, job: str, has_started: Callable[[], bo
     """Wait until a driver has sent its first report.
 
     Raises:
-        ClusterJobsError: the driver's job ended before that.
+        ClusterJobsError: the driver's job ended before the first report.
     """
     while not has_started():
         if failure := jobs.failure(job):

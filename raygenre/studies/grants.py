@@ -8,7 +8,7 @@ from raygenre.studies.study import Study
 
 
 def share_out(store: StudyStore, scope: str, nodes: Sequence[Node]) -> list[Claim]:
-    """Record how many places each study of a cluster or machine may use, and return the places that each could use.
+    """Record how many places each study of a cluster or machine may use, and return the studies' claims.
 
     Any process may call this at any time: the same studies and nodes always result in the same shares.
 

@@ -39,7 +39,7 @@ def log_file(storage: Storage, name: str) -> Path:
 
 
 def submitted_files(storage: Storage, name: str) -> Path:
-    """Return the folder into which a driver writes the submitted files if it is not on the submitter's machine."""
+    """Return the folder for the submitted files if the driver does not run on the submitter's machine."""
     return storage.root / "submitted" / name
 
 
@@ -62,6 +62,6 @@ def start_driver(study: Study, storage: Storage, environment: dict[str, str]) ->
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=os.environ | environment,
-                start_new_session=True,  # so that Ctrl-C and closing the terminal do not reach it
+                start_new_session=True,  # so that Ctrl-C or closing the terminal does not stop it
             )
     return f"process {process.pid} on {socket.gethostname()}"

@@ -1,4 +1,4 @@
-"""Deletes studies with their trials, training states and logs; MLflow runs only on request."""
+"""Deletes studies with their trials, training states, logs and, on request, MLflow runs."""
 
 import os
 import shutil
@@ -18,8 +18,8 @@ def delete_study(server: Server, name: str, study_url: str | None, *, with_runs:
     """Delete a study that no driver is running.
 
     Args:
-        study_url: URL of the database that contains its trials, if they are not in the storage.
-        with_runs: whether to delete its runs in MLflow as well.
+        study_url: URL of the database that contains the study's trials, if they are not in the storage.
+        with_runs: whether to also delete the study's MLflow runs.
 
     Raises:
         StudyBusyError: a driver has the study open.
@@ -49,5 +49,5 @@ def _check_uploaded(location: Location) -> None:
     if spool.SPOOL in location.files() and (waiting := spool.count_waiting(BytesIO(location.read(spool.SPOOL)))):
         raise StudiesError(
             f"{waiting} updates of the study {location.name} are still queued for MLflow; upload them with "
-            f"`raygenre sync --study {location.name}`, or delete its runs as well with --runs"
+            f"`raygenre sync --study {location.name}`, or use --runs to also delete its MLflow runs"
         )

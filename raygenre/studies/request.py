@@ -1,4 +1,4 @@
-"""A submitted search as JSON: its options, and the files that they name."""
+"""A submitted search as JSON: its options, and the files that the options name."""
 
 import json
 from collections.abc import Mapping
@@ -85,7 +85,7 @@ class Request:
         return cls(Options(**values), content["files"], content["ship"], tuple(content["variables"]))
 
     def unpacked(self, folder: Path) -> Options:
-        """Write the submitted files to a folder, and return the options with their new paths.
+        """Write the submitted files to a folder, and return the options with the new paths.
 
         Raises:
             FileAccessError: the folder cannot be written to.

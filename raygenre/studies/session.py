@@ -73,7 +73,7 @@ class DriverSession:
 
         Call this after the search has been imported: two threads that import the same modules may block each other.
         """
-        self._seen, self._known = self._progress(), self._facts()  # on this thread, because both import modules
+        self._seen, self._known = self._progress(), self._facts()  # called on this thread because both import modules
         self._threads.append(threading.Thread(target=self._observe, daemon=True))
         self._threads[-1].start()
 
@@ -106,7 +106,7 @@ class DriverSession:
         demand = self._controls.demand
         needs = Needs(**vars(demand)) if demand else self._first
         progress, facts = self._seen, dict(self._known)
-        with suppress(RuntimeError):  # the search was changing its times at the same moment
+        with suppress(RuntimeError):  # the search changed its times during the estimate
             facts["seconds_left"] = self._controls.seconds_left()
         study = self._store.report(
             self._name, self._attempt, needs=needs, seconds=now - self._reported, progress=progress, facts=facts

@@ -1,8 +1,9 @@
 """How studies share the places of a cluster: by priority, then equally.
 
 A place provides the CPUs and GPUs for one training run. Places are handed out one at a time, each to the study with the
-smallest dominant share (the larger of its shares of the CPUs and the GPUs; see Ghodsi et al., Dominant Resource
-Fairness, NSDI 2011). If all places have the same size, this is the study with the fewest places.
+smallest dominant share. The dominant share of a study is the larger of its shares of the CPUs and the GPUs; see Ghodsi
+et al., Dominant Resource Fairness, NSDI 2011. If all places have the same size, each place goes to the study with the
+fewest places.
 """
 
 from collections import Counter
@@ -76,7 +77,7 @@ def _dominant(claim: Claim, total: Node) -> float:
 
 
 def _take(claim: Claim, free: list[list[float]]) -> bool:
-    """Take a place on the fullest fitting node (fewest free GPUs, then CPUs); return False if no node has room."""
+    """Take a place on the node with room that has the fewest free GPUs, then CPUs; return False if none has room."""
     fitting = [node for node in free if node[0] + _ROUNDING >= claim.cpus and node[1] + _ROUNDING >= claim.gpus]
     if not fitting:
         return False

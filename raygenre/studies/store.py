@@ -19,7 +19,7 @@ from raygenre.system.location import is_url
 from raygenre.system.storage import resolve
 
 MAX_SILENCE_SECONDS = 30.0
-MAX_START_SECONDS = 900.0  # s within which a driver must start, as for Ray's jobs
+MAX_START_SECONDS = 900.0  # s within which a driver must start; the same limit as for Ray's jobs
 FILE = "studies.db"  # in the storage folder
 
 
@@ -31,7 +31,7 @@ KIND = DatabaseKind(metadata, "the database of studies", "--study-url", StudiesE
 
 
 def open_store(storage: str | None, study_url: str | None, tracking_uri: str | None = None) -> "StudyStore":
-    """Return the studies in the database at `study_url`, or else those in the storage's folder.
+    """Return the studies in the database at `study_url`, or otherwise those in the storage's folder.
 
     Raises:
         StudiesError: the URL is malformed, or missing although the storage is a URL.
@@ -161,7 +161,7 @@ class StudyStore:
         return self.get(name).state
 
     def restart(self, name: str) -> int:
-        """Queue an ended study for another driver, and return the number of this start.
+        """Queue an ended study for another driver, and return the number of the new start.
 
         Raises:
             StudiesError: the study has not ended.

@@ -60,7 +60,7 @@ class Study:
 
 @dataclass(frozen=True)
 class Needs:
-    """The resources that a driver could use now, and those that it uses; see `raygenre.search.controls.Demand`."""
+    """The resources that a driver could use now, and those that it is using; see `raygenre.search.controls.Demand`."""
 
     phase: str
     places: int

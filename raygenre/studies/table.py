@@ -13,7 +13,7 @@ studies = Table(
     Column("name", String(100), primary_key=True),
     Column("owner", String(100), nullable=False),  # who submitted it
     Column("state", String(10), nullable=False),
-    Column("state_at", Double, nullable=False),  # time at which it entered this state
+    Column("state_at", Double, nullable=False),  # time at which the study entered this state
     Column("created_at", Double, nullable=False),
     Column("request", Text, nullable=False),  # JSON: the options and their files; see raygenre.studies.request
     Column("storage", Text, nullable=False),  # where the study is stored
@@ -21,7 +21,7 @@ studies = Table(
     # The driver: the number of its start, and where it runs.
     Column("attempt", Integer, nullable=False),
     Column("job", Text, nullable=False),  # Ray's id of the job, or HOST:PID
-    Column("scope", Text, nullable=False),  # the cluster or machine whose places it shares; empty until it has started
+    Column("scope", Text, nullable=False),  # the cluster or machine that provides places; empty until the study starts
     Column("heartbeat_at", Double, nullable=False),
     # Settings that users may change while it runs.
     Column("priority", Integer, nullable=False),
@@ -31,7 +31,7 @@ studies = Table(
     # What the driver reports.
     Column("phase", String(20), nullable=False),
     Column("places", Integer, nullable=False),  # places that it could use now
-    Column("running", Integer, nullable=False),  # places that it uses now
+    Column("running", Integer, nullable=False),  # places that it is using
     Column("cpus", Double, nullable=False),  # CPUs of one place
     Column("gpus", Double, nullable=False),
     Column("completed", Integer, nullable=False),
@@ -53,6 +53,6 @@ studies = Table(
 limits = Table(
     "raygenre_study_limits",
     metadata,
-    Column("owner", String(100), primary_key=True),  # empty: all users without a limit of their own
+    Column("owner", String(100), primary_key=True),  # empty for all users without a limit of their own
     Column("places", Integer, nullable=False),
 )

@@ -27,7 +27,9 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path to write to. It replaces `path` when the context exits, or is deleted after an exception.
+    """Yield a temporary path to write to.
+
+    When the context exits, the file at the temporary path replaces `path`; after an exception, it is deleted.
 
     Raises:
         OSError: the file cannot be renamed.

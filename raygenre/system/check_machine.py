@@ -22,8 +22,8 @@ MIN_MEMORY = 1e9  # bytes; loading the libraries and a model needs about this mu
 FEW_BYTES, MIN_BYTES = 5e9, 1e9  # free disk space below which a warning or a problem is reported
 
 _GB = 1e9
-_AVX512 = {"avx512f", "avx512bw", "avx512dq", "avx512vl"}  # what torch's kernels need
-_FULL = 0.95  # share of a disk's capacity beyond which Ray creates no objects on it
+_AVX512 = {"avx512f", "avx512bw", "avx512dq", "avx512vl"}  # the instruction sets that torch's kernels need
+_FULL = 0.95  # Ray creates no objects on a disk that is fuller than this share of its capacity
 _NO_SHM_LIMIT = 10e9  # bytes; Ray limits its object store to the size of /dev/shm, but never to less than this
 _OBJECT_STORE = 0.3  # share of the available memory that Ray reserves for its object store
 _SHM = Path("/dev/shm")

@@ -65,7 +65,7 @@ def install_command(root: Path = ROOT) -> str:
 def declared(root: Path) -> tuple[str, Sequence[Requirement]]:
     """Return the required version of Python, and the required packages.
 
-    They are read from the checkout's pyproject.toml, because the metadata of an editable installation may be older.
+    They are read from the checkout's pyproject.toml, because the metadata of an editable installation may be outdated.
     """
     project = root / "pyproject.toml"
     if project.is_file():

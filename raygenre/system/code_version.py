@@ -15,7 +15,7 @@ CODE = "code"
 
 @dataclass(frozen=True)
 class Commit:
-    """A state of the code in Git.
+    """The state of the code in Git.
 
     Attributes:
         sha: full hash of the commit.
@@ -35,7 +35,7 @@ def commit(folder: Path | None = None, *, within: str = ":/") -> Commit | None:
         within: Git path in which to look for changes; by default, the whole repository.
     """
     folder = folder or Path(__file__).parent
-    # A package that is installed inside a different repository, for instance in its .venv, is not tracked there.
+    # A package may be installed inside a different repository, for instance in its .venv, without being tracked.
     if not _git(folder, "ls-files", "."):
         return None
     sha = _git(folder, "rev-parse", "HEAD")

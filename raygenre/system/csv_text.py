@@ -1,9 +1,9 @@
-"""Write CSV that every reader parses correctly and no spreadsheet evaluates as formulas.
+"""Write CSV text for all readers, without cells that a spreadsheet would treat as formulas.
 
 A cell that contains a comma, a quote or any line break is quoted, and lines end with a line feed. Text is prefixed
 with an apostrophe if its first character would start a formula in a spreadsheet: `=`, `+`, `-`, `@`, their wide forms,
-a tab or a line break. The same applies if apostrophes already precede that character, so a program can restore the
-exact text by removing one apostrophe. Numbers are not changed.
+a tab or a line break. Text that has apostrophes before such a character gets another apostrophe, so a program can
+always restore the exact text by removing one apostrophe. Numbers are not changed.
 """
 
 import re
@@ -14,7 +14,7 @@ _QUOTED = re.compile(r'[,"\r\n]')
 
 
 def csv_text(rows: Iterable[Iterable[object]]) -> str:
-    """Return rows as CSV; None is an empty cell.
+    """Return rows as CSV text; None becomes an empty cell.
 
     Python's csv module is not used, because before Python 3.13 it does not quote a carriage return.
     """

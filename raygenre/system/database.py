@@ -1,6 +1,6 @@
 """Transactions in an SQLite or PostgreSQL database that holds our own tables.
 
-All times in these tables come from the database's clock, in s since 1970, because different machines' clocks differ.
+All times in these tables are in s since 1970. They come from the database's clock, because machines' clocks differ.
 """
 
 import threading
@@ -27,16 +27,16 @@ from sqlalchemy.exc import SQLAlchemyError
 from raygenre.errors import RaygenreError
 from raygenre.system.redaction import masked
 
-BUSY_SECONDS = 30  # s that an SQLite transaction waits for another one
+BUSY_SECONDS = 30  # s that an SQLite transaction waits for another transaction to end
 
 
 @dataclass(frozen=True)
 class DatabaseKind:
-    """What a database contains, and which error its methods raise.
+    """The tables of a database, its description in messages, and the error that its methods raise.
 
     Attributes:
         tables: the tables, which the first transaction creates.
-        name: a description for messages, such as `the database of jobs`.
+        name: how messages refer to the database, such as `the database of jobs`.
         setting: the option or variable that contains the database's URL, for messages.
         error: function that returns the error to raise, given its message.
         pragmas: SQLite's settings.
@@ -109,7 +109,7 @@ class Database:
                     Path(self._url.database).parent.mkdir(parents=True, exist_ok=True)
                 try:
                     self._kind.tables.create_all(self._engine)
-                except SQLAlchemyError:  # another process may have created them at the same time
+                except SQLAlchemyError:  # another process may have created the tables at the same time
                     self._kind.tables.create_all(self._engine)
                 self._is_ready = True
 
@@ -129,11 +129,11 @@ def _engine(url: URL, pragmas: tuple[str, ...]) -> Engine:
     engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
 
     def set_up(connection: Any, _: object) -> None:
-        connection.isolation_level = None  # transactions start only with the event below
+        connection.isolation_level = None  # sqlite3 itself starts no transactions; the event below does
         for pragma in pragmas:
             connection.execute(f"PRAGMA {pragma}")
 
     event.listen(engine, "connect", set_up)
-    # A transaction that reads first and writes later could otherwise fail instead of waiting for another one.
+    # Otherwise, a transaction that first reads and later writes could fail instead of waiting for another transaction.
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
     return engine

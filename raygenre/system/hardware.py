@@ -34,7 +34,7 @@ def describe_hardware() -> dict[str, str | int]:
 
 
 def processor_name() -> str:
-    """Return the model name from /proc/cpuinfo; if it contains none, the machine type, such as `arm64`."""
+    """Return the CPU's model name; if /proc/cpuinfo does not contain it, the machine type, such as `arm64`."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

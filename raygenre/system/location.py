@@ -48,7 +48,7 @@ class Location:
 
     @property
     def is_remote(self) -> bool:
-        """Whether this is a URL."""
+        """Whether this location is a URL."""
         return is_url(self.text)
 
     @property

@@ -1,11 +1,11 @@
-"""Rewrite the absolute addresses in MLflow's database after a storage was moved or copied.
+"""Rewrite the absolute addresses in MLflow's database after a storage is moved or copied.
 
-The embedded database contains the address of every run's and model's artifacts. After a storage was moved to a
-different folder, MLflow would therefore still read artifacts from the old folder, and write new ones there. To prevent
-this, the first process that opens the database in the new folder rewrites the addresses in one transaction; the
-database of the old folder, if it still exists, is not changed.
+The embedded database contains the address of every run's and model's artifacts. If only the folder were moved, MLflow
+would therefore continue to read artifacts from the old folder and write new artifacts there. To prevent this, the first
+process that opens the database in the new folder rewrites the addresses in one transaction. The database of the old
+folder, if it still exists, is not changed.
 
-The database's folder is recorded in the address of the experiment, which MLflow uses for the artifacts of new runs.
+The address of the experiment contains the database's folder; MLflow stores the artifacts of new runs at this address.
 """
 
 import fcntl
@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 from raygenre.errors import file_errors
 from raygenre.system.storage import ARTIFACTS, DATABASE, EXPERIMENT, Storage, StorageError
 
-_TIMEOUT = 20.0  # s to wait for a process that is writing to the database; MLflow waits equally long
+_TIMEOUT = 20.0  # s to wait for a process that is writing to the database; MLflow also waits 20 s
 _SHORT_TIMEOUT = 1.0  # s, for a check that must respond quickly
 _ADDRESSES = (
     ("experiments", "artifact_location"),
@@ -44,7 +44,7 @@ class Move:
     """A storage whose database contains addresses in a different folder.
 
     Attributes:
-        old: the folder that the addresses name, or named before they were rewritten.
+        old: the folder to which the addresses point, or pointed before they were rewritten.
         new: the folder of the storage.
         problem: why the addresses could not be rewritten; empty if they were.
     """
@@ -61,7 +61,7 @@ class Move:
         return f"{moved}; MLflow's addresses now name {self.new}"
 
     def current(self, uri: str) -> str:
-        """Return the current URI of artifacts whose recorded URI may name the old folder."""
+        """Return the current URI of artifacts whose recorded URI may point to the old folder."""
         old = self.old.as_uri()
         return self.new.as_uri() + uri.removeprefix(old) if uri.startswith(f"{old}/") else uri
 
@@ -70,7 +70,7 @@ def follow_move(storage: Storage) -> Move | None:
     """Rewrite the addresses in the embedded database if they name a folder other than the storage's.
 
     Returns:
-        The move; its `problem` is set if the database cannot be written; None if there is nothing to rewrite.
+        The move, with its `problem` set if the database cannot be written; None if there is nothing to rewrite.
 
     Raises:
         StorageError: a search that needs the current addresses is running in the storage.
@@ -107,7 +107,7 @@ def follow_move(storage: Storage) -> Move | None:
 def find_move(storage: Storage) -> Move | None:
     """Return the move that `follow_move` would follow, without changing anything; None if the storage was not moved.
 
-    It also returns None if the database cannot be read.
+    The result is also None if the database cannot be read.
     """
     database = storage.root / DATABASE
     if storage.database != database or not database.is_file():
@@ -172,7 +172,7 @@ def _check_idle(storage: Storage, old: Path) -> None:
 
 
 def _is_same(first: Path, second: Path) -> bool:
-    """Return whether two paths name the same folder, for instance because of a bind mount."""
+    """Return whether two paths lead to the same folder, for instance through a bind mount."""
     try:
         return first.samefile(second)
     except OSError:

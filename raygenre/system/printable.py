@@ -1,6 +1,6 @@
 """Convert names and messages into text that is safe to print on a terminal.
 
-Names of files, genres, tags and studies come from other people. A control character in a name can move the cursor,
+Names of files, genres, tags and studies may come from other people. A control character in a name can move the cursor,
 change the window title or start a new line, and a bidirectional override can show the rest of a line in another order.
 Characters of both kinds are written as escapes such as `\\x1b` or `\\u202e`; all other characters, of any script, are
 kept.
@@ -17,7 +17,7 @@ _SHORT = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 
 
 def printable(name: Path | str) -> str:
-    """Return a name on one line, with everything that a terminal would interpret escaped.
+    """Return a name on one line, escaping every character that a terminal would interpret.
 
     Bytes of a path that are not UTF-8 are written as \\xNN. A printable name is returned unchanged.
     """

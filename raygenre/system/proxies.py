@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from raygenre.system.redaction import masked
 
-_LOOPBACK = ("localhost", "127.0.0.0/8", "127.0.0.1", "::1")  # some libraries do not understand ranges
+_LOOPBACK = ("localhost", "127.0.0.0/8", "127.0.0.1", "::1")  # some libraries do not support ranges
 _NAMES = ("no_proxy", "NO_PROXY")
 _PAGE = ("<html", "<!doctype html")
 
@@ -23,7 +23,7 @@ def exempt_loopback() -> None:
 
 
 def request_note(url: str) -> str:
-    """Return a note for a request's error message, with the proxy and the remedy; "" if the request used no proxy."""
+    """Return a note on the proxy and the remedy for a request's error message; "" if the request used no proxy."""
     from requests.utils import should_bypass_proxies
 
     address = urlsplit(url)
@@ -35,7 +35,7 @@ def request_note(url: str) -> str:
 
 
 def page_note(answer: str) -> str:
-    """Return a note for a response that is a web page, perhaps from a proxy; "" if it is not one or no proxy is set."""
+    """Return a note if a response is a web page that a proxy may have sent; otherwise ""."""
     variables = _variables("http", "https")
     is_page = any(mark in answer.lower() for mark in _PAGE)
     return f" (the proxy in {variables[0]} may have sent this response)" if variables and is_page else ""

@@ -1,8 +1,8 @@
 """A folder for the files of this user's Ray: private, with a path short enough for sockets.
 
-Ray keeps sockets, logs and spilled objects in the subfolder `ray` of RAY_TMPDIR, TMPDIR or /tmp. It fails only after
-many seconds, without naming a remedy, if another user created that folder or if a socket's path is longer than the
-system allows. Paths are measured in bytes.
+Ray keeps sockets, logs and spilled objects in the subfolder `ray` of RAY_TMPDIR, TMPDIR or /tmp. If another user
+created that folder, or if a socket's path is longer than the system allows, Ray fails after many seconds without naming
+a remedy. The length of a path is counted in bytes.
 """
 
 import os
@@ -112,7 +112,7 @@ def _create_private(folder: Path) -> str:
 
 
 def _owner_problem(folder: Path) -> str:
-    """Return why an existing folder must not be used as a private one; an empty string if it is suitable or missing."""
+    """Return why a folder must not be used as the private folder; an empty string if it is suitable or missing."""
     try:
         status = folder.lstat()
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Reject pipes and devices, because reading them may never end."""
+"""Reject pipes and devices, because reading from them may never end."""
 
 import os
 import stat
@@ -8,7 +8,7 @@ from raygenre.errors import RaygenreError
 
 
 def check_regular(path: Path, refusal: type[RaygenreError]) -> os.stat_result:
-    """Check that a path refers to a regular file, and return the file's status. Call it before the file is opened.
+    """Check that a path refers to a regular file, and return the file's status. Call this before opening the file.
 
     Raises:
         OSError: the file does not exist.

@@ -122,6 +122,6 @@ def resolve(folder: str | os.PathLike[str] | None = None, tracking_uri: str | No
 
 
 def sqlite_file(uri: str) -> Path | None:
-    """Return the file to which SQLAlchemy resolves a tracking URI; None if it does not name an SQLite database."""
+    """Return the file that SQLAlchemy opens for an SQLite tracking URI; None for any other URI."""
     prefix = "sqlite:///"
     return Path(unquote(uri.removeprefix(prefix).partition("?")[0])) if uri.startswith(prefix) else None

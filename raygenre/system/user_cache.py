@@ -8,8 +8,8 @@ from pathlib import Path
 def user_cache() -> Path:
     """Return the folder, without creating it.
 
-    It is `RAYGENRE_CACHE` or, if that is unset, `raygenre` in the platform's cache folder: `~/Library/Caches` on
-    macOS, elsewhere `XDG_CACHE_HOME` or `~/.cache`.
+    The folder is `RAYGENRE_CACHE` or, if this variable is unset, `raygenre` in the platform's cache folder:
+    `~/Library/Caches` on macOS, and `XDG_CACHE_HOME` or `~/.cache` on other systems.
     """
     if own := os.environ.get("RAYGENRE_CACHE"):
         return Path(own).expanduser().absolute()

@@ -26,7 +26,7 @@ from raygenre.errors import RaygenreError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_FEW_SONGS = 16  # a single process handles this many in the few seconds that workers need for their imports
+_FEW_SONGS = 16  # a single process handles this many songs in the few seconds that workers need for their imports
 
 
 class WorkerDiedError(RaygenreError, RuntimeError):
@@ -43,7 +43,7 @@ def cores() -> int:
 
 
 def suitable_jobs(songs: int) -> int:
-    """Return the number of jobs that is fastest: 1 for a few songs, otherwise one per core."""
+    """Return the fastest number of jobs: 1 for a few songs, otherwise one per core."""
     return 1 if songs <= _FEW_SONGS else cores()
 
 
@@ -53,7 +53,7 @@ def unordered(
     """Yield each item with the function's result or the exception that it raised, in the order in which items finish.
 
     The workers are killed immediately when the iterator is closed (`contextlib.closing`) or when an exception such as
-    KeyboardInterrupt is raised while it waits.
+    KeyboardInterrupt is raised while the iterator waits.
 
     Args:
         function: a module-level function, or a `functools.partial` of such a function. In workers, torch uses a single
@@ -82,7 +82,7 @@ def unordered(
             for item in islice(remaining, jobs - len(busy)):
                 busy.append(idle.pop() if idle else _Worker(pickled))
                 busy[-1].send(item)
-            yield from finished  # only now, so that workers are busy while the caller handles these results
+            yield from finished  # after `send`, so that workers are busy while the caller handles these results
             finished = []
             if not busy:
                 return
@@ -101,7 +101,7 @@ def unordered(
 def ordered(
     function: Callable[[Item], Result], items: Sequence[Item], *, jobs: int
 ) -> Generator[tuple[Item, Result | Exception], None, None]:
-    """Yield the same pairs as `unordered`, in the order of the items; results wait in memory for earlier items."""
+    """Yield the same pairs as `unordered`, in the order of the items; results stay in memory until it is their turn."""
     early: dict[int, Result | Exception] = {}
     following = 0
     with closing(unordered(partial(_with_number, function), list(enumerate(items)), jobs=jobs)) as results:
@@ -117,7 +117,7 @@ def _with_number(function: Callable[[Item], Result], numbered: tuple[int, Item])
 
 
 class _Worker(Generic[Item]):
-    """A worker process, this process's end of the pipe to it, and its current or last item."""
+    """A worker process, the parent's end of its pipe, and its current or last item."""
 
     item: Item
 
@@ -172,9 +172,9 @@ class _Worker(Generic[Item]):
 
 def _work(connection: "Connection[Any, Any]", pickled: bytes) -> None:
     """Process items until the other end of the pipe is closed."""
-    os.environ["OMP_NUM_THREADS"] = "1"  # set before the function is unpickled, because that may import torch
+    os.environ["OMP_NUM_THREADS"] = "1"  # set first, because unpickling the function may import torch
     function = pickle.loads(pickled)  # noqa: S301 (our own process wrote it)
-    if torch := sys.modules.get("torch"):  # already imported, for instance by the main script
+    if torch := sys.modules.get("torch"):  # torch was imported, for instance by the main script
         torch.set_num_threads(1)
     connection.send_bytes(b"started")
     with suppress(EOFError, OSError):
@@ -190,7 +190,7 @@ def _attempt(function: Callable[[Item], Result], item: Item) -> Result | Excepti
 
 
 def _portable(result: object) -> bytes:
-    """Pickle a result, or a RuntimeError that names the error if the result cannot be pickled and unpickled."""
+    """Pickle a result; if it cannot be pickled and unpickled, pickle a RuntimeError that describes the error."""
     try:
         data = pickle.dumps(result)
         if isinstance(result, Exception):

@@ -16,7 +16,7 @@ from typing import BinaryIO
 Step = tuple[int, int] | str
 """Start and length of a range of the new file, or bytes in base64."""
 
-_ANCHOR = 16  # bytes that have to be equal for a common range to start
+_ANCHOR = 16  # number of equal bytes with which a common range must start
 _STRIDE = 64  # bytes from one search to the next
 _NEARBY = 1 << 20  # bytes before and after the last shift
 _CHUNK = 1 << 20  # bytes compared at a time
@@ -72,7 +72,7 @@ def _steps(old: bytes | mmap.mmap, new: bytes | mmap.mmap) -> list[Step]:
 
 
 def _next_common(old: bytes | mmap.mmap, at: int, new: bytes | mmap.mmap, shift: int) -> tuple[int, int]:
-    """Return where the next common range starts in the old file, and its shift."""
+    """Return the start of the next common range in the old file, and the range's shift."""
     shifts = dict.fromkeys((shift, len(new) - len(old)))
     start = at
     while at < len(old):

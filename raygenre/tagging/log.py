@@ -1,7 +1,7 @@
 """The log of written tags: JSON lines from which every change can be undone.
 
-A line is flushed to disk before its file is replaced, so a file that was changed is always in the log. A file in the
-log may be unchanged if the process was killed in between.
+A line is flushed to disk before its file is replaced, so every changed file is in the log. If the process is killed
+after it flushes the line and before it replaces the file, the log contains an unchanged file.
 """
 
 import fcntl
@@ -50,7 +50,7 @@ class Record:
 
 
 class TagLog:
-    """A log that is open for appending. Only one process at a time can have it open.
+    """A log that is open for appending. Only one process at a time can open a log.
 
     Raises:
         LogError: the log cannot be written, is open in another process, or is not a raygenre log.
@@ -61,13 +61,13 @@ class TagLog:
         if path.exists() and not path.is_file():
             raise LogError(f"the log {path} cannot be written: it is not a regular file; choose another --log")
         try:
-            # Unbuffered, so that no part of a line whose write failed is written later.
+            # Unbuffered, so that no part of a line is written after an error has been reported for this line.
             self._file = path.open("ab+", buffering=0)
         except OSError as error:
             raise LogError(f"the log {path} cannot be written: {error.strerror}; choose another --log") from error
         try:
             self._lock()
-            read_log(path)  # fails if this is not a log
+            read_log(path)  # fails if the file is not a log
             self._remove_torn_line()
             flush_folder(path.parent)
         except BaseException:
@@ -111,7 +111,7 @@ class TagLog:
             pass  # some network file systems do not support locks
 
     def _remove_torn_line(self) -> None:
-        """Remove an incomplete last line: the process was killed while writing it, before changing the song."""
+        """Remove an incomplete last line, left by a process that was killed before it changed the song."""
         data = self.path.read_bytes()
         if data and not data.endswith(b"\n"):
             self._file.truncate(data.rfind(b"\n") + 1)

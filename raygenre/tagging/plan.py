@@ -1,4 +1,4 @@
-"""Decide whether to write a song's genre or leave the file unchanged, and for what reason."""
+"""Decide whether to write a song's genre or leave the file unchanged, and give the reason."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -62,7 +62,7 @@ def plan_with_prediction(
 
 
 def with_provenance(plan: Plan, model: str) -> Plan:
-    """Extend a plan to the provenance: a file is rewritten even if only its provenance differs.
+    """Include the provenance in a plan: a file is rewritten even if only its provenance differs.
 
     Args:
         model: the model's name.

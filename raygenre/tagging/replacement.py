@@ -74,7 +74,7 @@ def remove_abandoned(folder: Path) -> int:
     removed = 0
     for copy in folder.glob(f"{_PREFIX}*"):
         with suppress(OSError), copy.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails while the process that writes it is running
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails while the process that writes the copy is running
             copy.unlink()
             removed += 1
     return removed
@@ -98,7 +98,7 @@ def flush_folder(folder: Path) -> None:
     """Flush a folder's entries to disk, so that a new or renamed file survives a power failure."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        with suppress(OSError):  # some network file systems cannot do this
+        with suppress(OSError):  # some network file systems cannot flush a folder
             os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -78,7 +78,7 @@ def stream_digest(path: Path) -> str:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[av.container.InputContainer]:
-    """Open a file that has an audio track; for other files, raise errors with the same reasons as `raygenre.audio`."""
+    """Open a file that has an audio track; for other files, raise an error with the reason from `raygenre.audio`."""
     check_regular(path, TagError)
     with ExitStack() as opened:
         file = opened.enter_context(path.open("rb"))
@@ -95,7 +95,7 @@ def _opened(path: Path) -> Iterator[av.container.InputContainer]:
                 path.absolute(), mode="r", options={"format_whitelist": CONTAINERS}, metadata_errors="ignore"
             )
         except (av.error.FFmpegError, OSError, ValueError) as error:
-            if found.start:  # decoding skips what precedes the header
+            if found.start:  # the decoder skips bytes before the header
                 raise TagError(
                     f"{found.start} bytes precede the header of the {found.name} file; convert it to FLAC"
                 ) from error

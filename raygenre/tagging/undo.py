@@ -1,4 +1,4 @@
-"""Undo the changes that a log records, the latest first.
+"""Undo the changes recorded in a log, starting with the latest.
 
 A file that has not changed since it was written is restored byte for byte. If other tags have changed since then, only
 the frames that raygenre wrote are restored. If the genre has changed since then, the file is left unchanged.
@@ -27,8 +27,8 @@ class Undone:
     """The outcome for one file.
 
     Attributes:
-        outcome: `restored`: all bytes are as before; `frames`: only the frames are as before, because later changes
-            to other tags were kept; `unchanged`: the file was already as before; `left`: see `reason`.
+        outcome: `restored`: all bytes were restored; `frames`: only the frames were restored, because later changes to
+            other tags were kept; `unchanged`: there was nothing to restore; `left`: see `reason`.
         reason: why the file was left as it is; empty otherwise.
     """
 
@@ -49,7 +49,7 @@ def undo(records: Sequence[Record]) -> Iterator[Undone]:
 
 
 def _undo_file(path: Path, changes: Sequence[Record]) -> Undone:
-    """Undo the changes to a file; they are passed latest first."""
+    """Undo the changes to a file, which are passed in order from the latest to the earliest."""
     outcome: Outcome = "unchanged"
     try:
         for change in changes:

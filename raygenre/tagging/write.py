@@ -21,7 +21,7 @@ def write_genres(
     Args:
         genres: the values to write.
         present: the genres that the file had when the decision was made.
-        provenance: provenance to write as well; None removes any earlier provenance.
+        provenance: the provenance to write with the genres; None removes any earlier provenance.
 
     Raises:
         LogError: the log cannot be written.

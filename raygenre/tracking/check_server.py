@@ -1,4 +1,4 @@
-"""Checks whether MLflow is reachable, in the embedded database or on a tracking server.
+"""Checks whether MLflow's embedded database or tracking server is reachable.
 
 This module neither imports MLflow nor changes anything.
 """
@@ -16,7 +16,8 @@ from raygenre.tracking.reasons import HOST_REJECTED, REMEDIES, UNKNOWN_HOST, req
 
 _CHECK = "MLflow"
 _ROUTE = "/api/2.0/mlflow/experiments/get-by-name"
-_ANSWERS = ('"experiment"', "RESOURCE_DOES_NOT_EXIST")  # in the response if the experiment exists, or is missing
+# The response contains the first text if the experiment exists, and the second text if it is missing.
+_ANSWERS = ('"experiment"', "RESOURCE_DOES_NOT_EXIST")
 _TIMEOUT = 5.0  # s to connect, and to wait for a response
 _LOCK_TIMEOUT = 1.0  # s to wait for a process that is writing to the database
 _CHOOSE = "choose another server with --tracking-uri or MLFLOW_TRACKING_URI"

@@ -3,7 +3,7 @@
 A request may succeed even if its response is lost, so retries must not create duplicates. Each run is tagged with our
 own key and looked up by that key. Each value keeps the time at which it was queued, because MLflow's databases store a
 value with the same run, name, step and time only once. After a lost response, or when taking over from an earlier
-driver, the writer queries MLflow for the values that it already has, and skips them.
+driver, the writer asks MLflow which values are already stored, and skips these values.
 
 No update can block the updates behind it. The first update of a run creates the run, even if its `start` was lost. An
 update that cannot be written is set aside, together with the reason.
@@ -29,14 +29,14 @@ KEY = "raygenre.run"
 _PARENT = "mlflow.parentRunId"
 _USE = "mlflow.data.context"  # the tag that states the purpose of a dataset
 _DIGEST_CHARACTERS = 16  # short enough to compare by eye; MLflow's limit is 36
-_MAX_METRICS = 1000  # per request, MLflow's own limit
+_MAX_METRICS = 1000  # MLflow's own limit per request
 
 
 class MlflowWriter:
     """Writes the updates of one spool to MLflow runs.
 
     Attributes:
-        calls: number of successful requests; while it grows, the server is reachable, even if it is slow.
+        calls: number of successful requests; while this number grows, the server is reachable, although perhaps slow.
     """
 
     def __init__(self, server: Server, spool: Spool) -> None:
@@ -53,7 +53,8 @@ class MlflowWriter:
         """Write the next batch of updates, and return whether there were any.
 
         Raises:
-            Exception: the server is unreachable, or the address is wrong. Nothing is lost; the next call continues.
+            Exception: the server is unreachable, or the address is wrong. No update is lost; the next call
+                writes the remaining updates.
         """
         batch, upto = self._spool.next_batch()
         runs: dict[str, list[tuple[int, Update]]] = {}
@@ -90,8 +91,8 @@ class MlflowWriter:
             try:
                 write(key, run_id, concerned)
             except Exception as error:
-                # Artifacts may be in a separate store, and a view may need other permissions or a newer server. Errors
-                # in writing these must not block the other updates.
+                # Artifacts may be in a separate store, and a view may need other permissions or a newer server. If one
+                # of them cannot be written, the other updates must not be blocked.
                 separate = write == self._finish_batch and updates[-1]["do"] in ("file", "view")
                 only_this = meaning(error) == "refused" or (separate and not is_unreachable(error))
                 if not only_this and not _is_invalid(error):
@@ -221,7 +222,7 @@ class MlflowWriter:
 
 
 def _is_invalid(error: Exception) -> bool:
-    """Return whether invalid content, which the tracker itself never writes, caused the error."""
+    """Return whether an error is due to invalid content, which the tracker itself never writes."""
     wrong_content = isinstance(error, KeyError | TypeError | AttributeError | IndexError | ValueError)
     return wrong_content and not isinstance(error, OSError)  # requests' errors are OSErrors; some are also ValueErrors
 

@@ -1,4 +1,7 @@
-"""`no_retries`, and the error for an unreachable server; does not import MLflow."""
+"""Turns off MLflow's own retries, and defines the error for an unreachable server.
+
+This module does not import MLflow.
+"""
 
 import contextlib
 import os
@@ -13,18 +16,18 @@ _NO_RETRIES = {
     # the timeout, 30 s, has to be longer.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
-    # This saves a request when a run ends, and keeps MLflow from printing the run's URL.
+    # This setting saves a request when a run ends, and prevents MLflow from printing the run's URL.
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 
 
 class TrackingUnreachableError(RaygenreError, RuntimeError):
-    """MLflow is unreachable. The message says what was saved, where it is, and how to continue."""
+    """MLflow is unreachable. The message states what was saved, where it is, and how to continue."""
 
 
 @dataclass
 class _Overrides:
-    """The environment variables that `no_retries` has set, and how many threads are using them."""
+    """The environment variables that `no_retries` has set, and the number of threads that use them."""
 
     users: int = 0
     variables: dict[str, str] = field(default_factory=dict)
@@ -38,8 +41,8 @@ _overrides = _Overrides()
 def no_retries() -> Iterator[None]:
     """Make MLflow send each request only once, with a timeout of 30 s, unless environment variables override this.
 
-    MLflow reads these settings only from the environment, which all threads share and new processes inherit. So the
-    first thread to enter sets the variables, and the last one to leave removes them.
+    MLflow reads these settings only from the environment, which all threads share and new processes inherit. Therefore,
+    the first thread that enters the context sets the variables, and the last thread that leaves it removes them.
     """
     with _overrides.lock:
         if not _overrides.users:

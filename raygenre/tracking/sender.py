@@ -1,8 +1,8 @@
 """A background thread that uploads the spool's updates to MLflow.
 
-It sends once a second, backs off exponentially while MLflow is unreachable, and retries until it is stopped. The
-search waits for the thread in only three places, each with a timeout: `start` and `create_run_now`, which report a
-wrong address, and `flush` at the end.
+The thread sends updates once a second until it is stopped. While MLflow is unreachable, the thread retries at
+exponentially increasing intervals. The search waits for the thread in only three places, each with a timeout: `start`
+and `create_run_now`, which report a wrong address, and `flush` at the end.
 """
 
 import threading
@@ -87,7 +87,7 @@ class Sender:
         return not self._spool.waiting
 
     def stop(self) -> None:
-        """Stop the thread. A request in progress may still succeed; the next driver checks for that."""
+        """Stop the thread. A request in progress may still succeed; the next driver checks whether it did."""
         self._stopped = True
         self._wake.set()
         if self._thread.is_alive():

@@ -1,4 +1,4 @@
-"""The connection to the MLflow server or database; does not import MLflow until it is used."""
+"""The connection to the MLflow server or database; its first use imports MLflow."""
 
 import logging
 import os
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class Server:
     """The tracking server or database of a storage, and its experiment `raygenre`.
 
-    An entry point, such as a command, creates one and passes it to all functions that need it. Creating a `Server`
+    An entry point, such as a command, creates one `Server` for all functions that need it. Creating a `Server`
     sends no request, creates no file and does not import MLflow.
 
     Attributes:
@@ -56,13 +56,13 @@ class Server:
 
     @property
     def experiment_id(self) -> str:
-        """Id of the experiment `raygenre`; the first use creates it if it is missing."""
+        """Id of the experiment `raygenre`; the first use creates the experiment if it is missing."""
         if not self._experiment:
             self._experiment = self._find_experiment() or self._create_experiment()
         return self._experiment
 
     def artifacts(self, uri: str) -> str:
-        """Return the current URI of artifacts; it differs from the recorded one if a moved storage is read-only."""
+        """Return the current URI of artifacts, which differs from the recorded URI if a moved storage is read-only."""
         return self._move.current(uri) if self._move else uri
 
     def forget_experiment(self) -> None:
@@ -92,5 +92,5 @@ def _quiet_mlflow() -> None:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    # MLflow would log a page of text if the database is locked.
+    # Otherwise, MLflow logs a page of text whenever the database is locked.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)

@@ -4,7 +4,7 @@
 or 5xx, or its database is locked; updates stay queued. *wrong*: the host does not exist or does not run MLflow, or the
 user lacks permission. *refused*: MLflow rejected this particular request.
 
-This module imports MLflow, which takes more than a second; `server` does not.
+Importing this module also imports MLflow, which takes more than a second; importing `server` does not.
 """
 
 import errno

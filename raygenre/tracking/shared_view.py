@@ -2,8 +2,8 @@
 
 MLflow's user interface stores a view as a tag of the experiment, lists it under *Views*, and opens it through a link
 that contains its key. The tag's value is JSON with the view's name and its compressed state: filter, order, columns and
-charts. The format is internal to the user interface and not part of MLflow's API; `tests/browser/test_mlflow.py` opens
-a view.
+charts. The format is internal to the user interface and not part of MLflow's API, so `tests/browser/test_mlflow.py`
+checks that a view opens.
 """
 
 import json
@@ -26,7 +26,7 @@ MAX_VIEWS = 20
 """Number of searches whose views are kept; MLflow lets users save a view only while there are fewer than 40."""
 
 _TAG = "mlflow.sharedViewState."
-_OURS = "raygenre-"  # our keys start with this, so that users' own views are left alone
+_OURS = "raygenre-"  # the prefix of our keys, so that users' own views are never deleted
 _SHOWN_RUNS = "FIRST_20_RUNS"  # the runs whose curves are plotted
 _SECTION = {
     "uuid": "curves",

@@ -4,7 +4,7 @@ Each line is a JSON object; lines are appended and never changed. The field `do`
 
     start, log, tag, inputs, file, view, end, reopen    an update: something to write to a run
     created, delivered    a note: a run's MLflow id, or the byte offset up to which MLflow has every update
-    past                  a summary that replaces a run's lines after everything was uploaded
+    past                  a summary that replaces a run's lines once all of them have been uploaded
 
 When `append` returns, the line is in the operating system's cache, so it survives if the process is killed. With
 `durable`, it is on disk and also survives a crash of the machine. Opening the file drops an incomplete last line. Times
@@ -44,7 +44,7 @@ class SpooledRun:
         id: MLflow run id; empty until MLflow has created the run.
         status: `RUNNING`, or the final status of the run.
         steps: steps of the logged values, by name. Values that are logged together share one entry, under the name of
-            the first.
+            the first value.
     """
 
     id: str = ""
@@ -134,7 +134,7 @@ class Spool:
             if updates:
                 self.append({"do": "delivered", "upto": upto, "entries": updates})
             else:
-                self._delivered = upto  # there are only notes, which need no upload
+                self._delivered = upto  # the lines are all notes, which need no upload
 
     def note_run_id(self, run: str, run_id: str) -> None:
         """Record a run's MLflow id."""

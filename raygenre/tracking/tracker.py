@@ -1,8 +1,8 @@
 """The search's interface to MLflow: a run for the search, with a child run per trial.
 
-Every call appends to the study's spool and returns; a thread uploads the spool to MLflow, so the search never waits for
-a server, and does not need one while it runs. A run is identified by our own key, because MLflow assigns its id later.
-Repeated calls have no effect, so a driver that resumes a study may log everything again.
+Every call appends to the study's spool and returns, and a thread uploads the spool to MLflow. The search therefore
+never waits for a server, and does not need a server while it runs. A run is identified by our own key, because MLflow
+assigns its id later. Repeated calls have no effect, so a driver that resumes a study may log everything again.
 """
 
 import io
@@ -128,7 +128,7 @@ class Tracker:
         return run
 
     def log(self, run: str, values: Mapping[str, float], *, step: int) -> None:
-        """Log values at a step unless the run already has them. MLflow's views show the first of these values."""
+        """Log values at a step unless the run already has them. MLflow's views show the first value in `values`."""
         if step not in self.steps(run, next(iter(values))):
             self._queue(run, "log", values={key: float(value) for key, value in values.items()}, step=step)
 
@@ -142,7 +142,7 @@ class Tracker:
         self._queue(run, "tag", tags=_texts(tags))
 
     def log_inputs(self, run: str, parts: Iterable[Part]) -> None:
-        """Log, as MLflow datasets, the data that a run uses."""
+        """Log the data that a run uses, in the form of MLflow datasets."""
         self._queue(run, "inputs", parts=[asdict(part) for part in parts])
 
     def save_view(self, run: str, view: View) -> None:
@@ -170,7 +170,7 @@ class Tracker:
     def end(
         self, run: str, status: Status, *, tags: Mapping[str, object] | None = None, at: float | None = None
     ) -> None:
-        """End a run. After this call, its updates survive a crash of the machine.
+        """End a run. After this call, the run's updates survive a crash of the machine.
 
         Args:
             at: time at which the run ended, in s since 1970; by default, now.

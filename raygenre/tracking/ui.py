@@ -27,8 +27,9 @@ class UiError(RaygenreError, RuntimeError):
 def running(storage: Storage, port: int) -> Iterator["subprocess.Popen[bytes]"]:
     """Start MLflow's server, wait until it responds, and stop it when the context exits.
 
-    It has a single worker, because every worker imports MLflow, which takes seconds of CPU time. If several workers did
-    so at the same time on a machine with few cores, uvicorn would restart those that take more than 5 s to respond.
+    The server has a single worker, because every worker imports MLflow, which takes seconds of CPU time. If several
+    workers did this at the same time on a machine with few cores, uvicorn would restart every worker that takes more
+    than 5 s to respond.
     MLflow's processes for jobs such as evaluations of language models are not started unless
     MLFLOW_SERVER_ENABLE_JOB_EXECUTION is set.
 
@@ -60,7 +61,7 @@ def running(storage: Storage, port: int) -> Iterator["subprocess.Popen[bytes]"]:
 
 
 def _answers(port: int) -> bool:
-    connection = http.client.HTTPConnection(HOST, port, timeout=5)  # unlike urllib, it ignores HTTP_PROXY
+    connection = http.client.HTTPConnection(HOST, port, timeout=5)  # unlike urllib, http.client ignores HTTP_PROXY
     try:
         connection.request("GET", "/health")
         return connection.getresponse().status == http.client.OK

@@ -69,7 +69,7 @@ def save(folder: Path, members: Sequence[Member], history: Sequence[EpochMetrics
         _write(unfinished / _ABOUT, json.dumps(about, allow_nan=False).encode())
         if target.exists():
             shutil.rmtree(target)
-    _sync_names(folder)  # before the previous checkpoint is removed
+    _sync_names(folder)  # must precede the removal of the previous checkpoint
     for entry in folder.iterdir():
         if entry != target:
             shutil.rmtree(entry, ignore_errors=True)
@@ -144,7 +144,7 @@ def restore(path: Path, members: Sequence[Member]) -> list[EpochMetrics]:
         member.optimizer.load_state_dict(optimizer)
         for moments in member.optimizer.state.values():
             if "mu_product" in moments:
-                moments["mu_product"] = moments["mu_product"].cpu()  # NAdam keeps it on the CPU, whatever the device
+                moments["mu_product"] = moments["mu_product"].cpu()  # NAdam always keeps this value on the CPU
         member.epoch = saved["epoch"]
         member.best_logits = tensors.get(f"{number}/{_BEST_LOGITS}")
     return history(path)

@@ -134,7 +134,7 @@ def _epoch(
 
 
 def _step(member: Member, batch: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
-    """Take a step on levels (B, M, C) or features (B, F); return the summed loss and how many were correct."""
+    """Take a step on levels (B, M, C) or features (B, F); return the summed loss and number of correct predictions."""
     training = member.training
     targets = truth
     if training.mixup:

@@ -70,18 +70,18 @@ class Member:
         """Number of optimizer steps in an epoch."""
         tracks = len(self.train) * self.training.crops
         if isinstance(self.model.config, HeadConfig):
-            # If a single track is left over, it joins the previous batch, because normalisation compares the tracks of
-            # a batch.
+            # If a single track is left over, it joins the previous batch, because batch normalisation needs at least
+            # two tracks.
             tracks = max(1, tracks - 1)
         return math.ceil(tracks / self.training.batch_size)
 
     def batches(self, order: Indices) -> list[Indices]:
-        """Divide the tracks of an epoch, int64 (N,), into a batch for each step."""
+        """Divide the tracks of an epoch, int64 (N,), into one batch per step."""
         size, steps = self.training.batch_size, self.steps_per_epoch
         return np.split(order, [size * step for step in range(1, steps)])
 
     def update_average(self, step: int) -> None:
-        """Move the averaged weights towards the current ones after a step; steps are counted from 0.
+        """Move the averaged weights towards the current weights after a step; steps are counted from 0.
 
         In the first steps, the average follows the weights more closely, so the untrained weights never dominate it.
         """
@@ -94,7 +94,7 @@ class Member:
                 if averaged.is_floating_point():
                     averaged.lerp_(current[name], 1 - decay)
                 else:
-                    averaged.copy_(current[name])  # the number of batches that batch normalisation has seen
+                    averaged.copy_(current[name])  # the batch count of batch normalisation
 
 
 def fitted(config: Config, inputs: Inputs, train: Indices) -> Config:

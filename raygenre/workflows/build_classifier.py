@@ -65,7 +65,7 @@ def build_classifier(
                 "group_by",
             )
         },
-        "level_distribution": Reference.of(kind.summaries(inputs[train])).to_json(),  # for every kind of input
+        "level_distribution": Reference.of(kind.summaries(inputs[train])).to_json(),  # recorded for every kind of input
     }
     return Classifier(model, dataset.genres, calibrate(logits, labels), origin, seen=seen, input=kind)
 

@@ -1,4 +1,4 @@
-"""Write a playlist of each predicted genre's songs.
+"""Write one playlist for each predicted genre.
 
 The folder contains one M3U8 file per genre that has songs, and `uncertain.m3u8` with the songs whose predictions are
 uncertain. Paths are relative if the playlists are in or above the folder of the songs, so that both can be moved or
@@ -80,7 +80,7 @@ def write_playlists(
 
 
 def _targets(folder: Path, genres: Iterable[str]) -> dict[str | None, Path]:
-    """Return the path of each genre's playlist, with the path for uncertain songs under None."""
+    """Return the path of each genre's playlist; the key None has the path for uncertain songs."""
     targets: dict[str | None, Path] = {None: folder / f"{_UNCERTAIN}{_SUFFIX}"}
     used = {_UNCERTAIN}
     for genre in genres:
@@ -101,9 +101,9 @@ def _file_name(genre: str) -> str:
 
 
 def _below(song: Path, root: Path) -> Path:
-    """Return a song's path with links up to the root resolved, like the playlists' own paths.
+    """Return a song's path with the links in `root` resolved, as in the playlists' own paths.
 
-    Links below the root are kept, because they are moved or copied together with it.
+    Links below the root are kept, because they are moved or copied together with the root.
     """
     path = song.absolute()
     return root.resolve() / path.relative_to(root) if path.is_relative_to(root) else song

@@ -50,12 +50,12 @@ class SongResult:
 def predict_songs(
     classifier: "Classifier", songs: Sequence[Path], *, jobs: int, cache: PredictionCache | None = None
 ) -> Generator[SongResult, None, None]:
-    """Classify files like `predict_unordered`, and yield the results in the order of the files.
+    """Classify files as `predict_unordered` does, but yield the results in the order of the files.
 
     Raises:
         ValueError: `jobs` is not positive.
     """
-    early: dict[int, SongResult] = {}  # results held until all earlier files are done; they hold no levels
+    early: dict[int, SongResult] = {}  # results that wait for earlier files; they contain no levels
     following = 0
     with closing(predict_unordered(classifier, songs, jobs=jobs, cache=cache)) as results:
         for number, result in results:
@@ -73,21 +73,22 @@ def predict_unordered(
     cache: PredictionCache | None = None,
     longest_seconds: float = math.inf,
 ) -> Generator[tuple[int, SongResult], None, None]:
-    """Classify files on several cores, and yield each result with the file's index as soon as it is finished.
+    """Classify files on several cores, and yield each result with the file's index as soon as it is available.
 
     Closing the iterator stops the work immediately.
 
     Args:
         jobs: number of worker processes.
-        cache: cache in which predictions are looked up and stored one by one, so that a later call can resume this one.
+        cache: cache in which each prediction is looked up and stored separately, so that a later call can continue an
+            interrupted one.
         longest_seconds: maximum duration of a song in s; longer songs fail.
 
     Raises:
         ValueError: `jobs` is not positive.
     """
-    # The network runs in the workers. When it ran in this process, 20 four-minute songs took 1.3 times the CPU
-    # time on two cores (15.7 s instead of 12.1 s). Reading a song takes about four times as long as classifying it, so
-    # this process would also be the bottleneck with more than four workers.
+    # The network runs in the workers. When the network ran in the parent process, 20 four-minute songs took 1.3 times
+    # the CPU time on two cores (15.7 s instead of 12.1 s). Reading a song takes about four times as long as classifying
+    # it, so the parent process would also be the bottleneck with more than four workers.
     order = start_order(songs, jobs)
     items = [(number, songs[number]) for number in order]
     with closing(
@@ -103,7 +104,7 @@ def predict_unordered(
 def start_order(songs: Sequence[Path], jobs: int) -> list[int]:
     """Return the order in which to process the files: big files first, so that none of them is left for the end.
 
-    All other files keep their order, so that their results do not have to wait for each other.
+    All other files keep their order, so that `predict_songs` can yield their results without a long delay.
     """
     if jobs == 1:
         return list(range(len(songs)))

@@ -86,7 +86,7 @@ def agrees(result: SongResult) -> bool | None:
 
 
 def summary_text(results: Sequence[SongResult]) -> str:
-    """Return a text with the number of songs per genre, and how many predictions agree with the genre tags.
+    """Return a text with the number of songs per genre and the number of predictions that agree with the genre tags.
 
     Uncertain and failed songs are counted separately, not as songs of a genre.
     """

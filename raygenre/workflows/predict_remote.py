@@ -23,8 +23,8 @@ def predict_remotely(
     sent. Closing the iterator cancels all requests.
 
     Args:
-        facts: facts about the endpoint's model. If a model with other genres has since become the champion, its
-            responses are treated as errors.
+        facts: what the endpoint reports about its model. If a model with other genres has since become the champion,
+            its responses are treated as errors.
         at_once: number of concurrent requests.
     """
     order = start_order(songs, at_once)

@@ -72,7 +72,7 @@ def _tag(pretrained: "Pretrained", longest_seconds: float, path: Path) -> Tagged
     from raygenre.pretrained.features import Extractor  # imported here because the commands check their arguments first
 
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # reading a device or a pipe may never end
+        if not stat.S_ISREG(path.stat().st_mode):  # reading from a device or a pipe may never end
             return TaggedSong(path, None, "it is not a regular file")
         return TaggedSong(path, Extractor(pretrained.network).read(path, longest_seconds=longest_seconds), "")
     except OSError as error:

@@ -148,7 +148,7 @@ def _decoded(data: bytes) -> CachedWindows | None:
 
 
 def _prune(folder: Path) -> None:
-    """Delete the least recently used entries if there are too many, and unfinished entries of killed processes."""
+    """Delete unfinished entries of killed processes, and the least recently used entries if there are too many."""
     ages: dict[Path, float] = {}
     for path in folder.iterdir():
         with suppress(FileNotFoundError):  # another process deleted it

@@ -1,8 +1,8 @@
 """The rows of the accuracy table: which networks are trained, how, and on which split.
 
-A row is one network and its training, on one split, with several seeds. Rows that are used to choose between networks
-are measured on validation tracks. All others are trained on the training and validation tracks together, and each seed
-is evaluated on the test tracks once.
+A row describes one network, its training, a split and several seeds. If the row is used to choose between networks, it
+is measured on validation tracks. Otherwise, the network is trained on the training and validation tracks together, and
+each seed is evaluated on the test tracks once.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ SPLITS: dict[SplitKind, str] = {
     "artists": "fault-filtered lists, without training tracks by an artist of the test tracks",
 }
 _SEEDS = (0, 1, 2)
-_SHORT = 30  # number of epochs of the rows that compare techniques on validation tracks
+_SHORT = 30  # number of epochs for the rows that compare techniques on validation tracks
 _IMPROVED: dict[str, Value] = {
     **{name: value for name, value in PRESETS["improved"].entries.items() if not isinstance(value, (dict, list))},
     "dropout": PRESETS["improved"].start.dropout,
@@ -44,8 +44,8 @@ class Row:
         tested: whether the network is evaluated on the test tracks instead of the validation tracks.
         holds_out: for a tested row, whether the validation tracks are kept out of training.
         seeds: seeds of the training runs.
-        average_of: name of another row. If set, nothing is trained: the probabilities are the mean over the networks
-            of that other row, one per seed.
+        average_of: name of another row. If set, no network is trained: the probabilities are averaged over the other
+            row's networks, one per seed.
     """
 
     name: str
@@ -92,7 +92,7 @@ ROWS: dict[str, Row] = {
         Row("baseline", "the project's first network", "user", 150, tested=True, holds_out=True),
         *_means(),
         Row("means-time-original", "original", "filtered", 20),
-        # On the cores that produced the stored results, this takes as long as 20 epochs of the original network.
+        # On the cores that produced the stored results, 40 epochs take as long as 20 epochs of the original network.
         Row("means-time-improved", "improved, in the same time", "filtered", 40, _IMPROVED),
         Row("means-user-original", "original", "user", 20),
         Row("means-user-improved", "improved, in the same time", "user", 40, _IMPROVED),

@@ -64,7 +64,7 @@ def measure(
         jobs: number of processes, each with a single thread.
 
     Yields:
-        row, seed and the seed's result.
+        A row, a seed and the result for this seed.
     """
     todo = [(row, seed) for row in rows for seed in row.seeds if str(seed) not in _seeds(results, row)]
     for (row, seed), result in unordered(partial(_measure, files=files), todo, jobs=jobs):
@@ -162,7 +162,7 @@ def _measure(item: tuple[Row, int], files: Files) -> dict[str, Any]:
         epochs = list(train(members, tracks, epochs=row.epochs, location=Location(str(folders[0]))))
     judged = splits.indices(dataset, split.test) if row.tested else validation
     evaluation = _evaluate(folders, dataset, judged)
-    commit = code_version.commit(within=":/raygenre")  # ignores the result files, which are outside this folder
+    commit = code_version.commit(within=":/raygenre")  # ignores the result files, which are not in `raygenre`
     return {
         "date": date.today().isoformat(),
         "commit": commit.sha + (" and changes" if commit.changed else "") if commit else "",

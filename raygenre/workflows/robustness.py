@@ -1,8 +1,8 @@
 """How a song's spectrogram and genre change with encoding, rate, loudness and offset.
 
-Conventions: a clip is the whole song if it lasts up to 31 s, otherwise its middle 30 s. Its spectrogram after a change
-is compared with its spectrogram before the change, which is computed from mono samples at 22 050 Hz. Differences are
-measured in levels; there are 256 levels.
+Conventions: a clip is the whole song if it lasts up to 31 s, otherwise its middle 30 s. The clip's spectrograms before
+and after a change are compared. The first of them is computed from mono samples at 22 050 Hz. Differences are measured
+in levels, of which there are 256.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -41,7 +41,7 @@ CHANGES: Mapping[str, Callable[[Samples], Samples]] = {
     "44.1 kHz stereo": lambda samples: as_stereo(samples, 44_100),
     "48 kHz stereo": lambda samples: as_stereo(samples, 48_000),
     "12 dB quieter": lambda samples: samples * np.float32(QUIETER),
-    "1 s later": lambda samples: np.roll(samples, audio.SAMPLE_RATE),  # the last second is moved to the start
+    "1 s later": lambda samples: np.roll(samples, audio.SAMPLE_RATE),  # the last second becomes the first
 }
 
 

@@ -36,8 +36,8 @@ class Sources:
 def expand_sources(sources: Sequence[Path]) -> Sources:
     """Expand folders and playlists into songs, in the given order and without repeating a file.
 
-    A folder is replaced by the music at any depth in it, sorted; `raygenre.data.folder_scan` decides what counts as
-    music, and ignores playlists. A file that is named directly counts as a song, regardless of its suffix.
+    A folder is replaced by the sorted music files at any depth in the folder. `raygenre.data.folder_scan` decides what
+    counts as music, and ignores playlists. A file that is named directly counts as a song, regardless of its suffix.
     """
     songs: dict[str, Path] = {}
     skipped: list[tuple[str, str]] = []

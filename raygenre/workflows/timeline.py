@@ -1,8 +1,8 @@
 """A song's genre over time: stretches of one genre, as text and as a plot.
 
 Conventions: times are in s from the start of the song. Clock times are minutes:seconds or hours:minutes:seconds,
-rounded down to whole seconds as in media players, so a song of 240.9 s ends at 4:00. Unlike in `audio.windows`, where
-the last window of a long song overlaps the previous one, here it starts where the previous window ends.
+rounded down to whole seconds as in media players, so a song of 240.9 s ends at 4:00. In `audio.windows`, the last
+window of a long song overlaps the previous window; in this module, the last window starts where the previous one ends.
 """
 
 import io
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from raygenre.workflows.plotted_song import PlottedSong  # imports torch, which the text does not need
+    from raygenre.workflows.plotted_song import PlottedSong  # imports torch, which is needed only for plots
 
 # Paul Tol's colour-blind safe "muted" scheme. Colours follow the alphabetical order of the genres, so that a genre has
 # the same colour in every plot of a classifier.
 COLOURS = ("#CC6677", "#332288", "#DDCC77", "#117733", "#88CCEE", "#882255", "#44AA99", "#999933", "#AA4499", "#DDDDDD")
 
-_FREQUENCIES = (100, 500, 1000, 2000, 4000, 8000)  # Hz, ticks of the frequency axis
+_FREQUENCIES = (100, 500, 1000, 2000, 4000, 8000)  # ticks of the frequency axis, in Hz
 _DPI = 100
 
 
@@ -181,7 +181,7 @@ def _plot_genres(axes: "Axes", parts: Sequence[Stretch], genres: Sequence[str]) 
 
 
 def _without_overlap(times: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Return the times of the windows; a window that overlaps the previous one starts where that one ends."""
+    """Return the times of the windows without overlaps; each window starts no earlier than the previous window ends."""
     ends = [0.0, *(end for _, end in times)]
     return [(max(start, before), end) for (start, end), before in zip(times, ends, strict=False)]
 

@@ -206,7 +206,7 @@ def _register(
         tracker.end(final.run, "FINISHED", tags=_size(classifier))
         tracker.end(parent, "FINISHED")
         if not tracker.flush():
-            why = tracker.unreachable_reason or "the upload is taking too long"  # the latter if no error occurred
+            why = tracker.unreachable_reason or "the upload is taking too long"  # the default if no error occurred
             raise TrackingUnreachableError(f"MLflow at {tracker.uri} is unreachable ({why}): cannot register the model")
         version = versions.register(server, tracker.run_id(final.run), folder, facts)
         fetched = Fetched(classifier, f"{versions.MODEL}/{version}", tracker.run_id(final.run), facts)
@@ -240,7 +240,7 @@ def _size(classifier: Classifier) -> dict[str, int]:
 
 
 def _known_duplicates(config: SearchConfig, display: Display) -> TrackFacts:
-    """Return the duplicates that the split used, for the report; none if their file can no longer be read."""
+    """Return the duplicates that the split took into account, for the report; none if their file is now unreadable."""
     if not config.duplicates:
         return TrackFacts()
     try:

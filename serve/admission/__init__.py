@@ -1,4 +1,4 @@
-"""Admission control: the checks that a request must pass, and the response if it fails one.
+"""Admission control: the checks that a request must pass, and the response if a check fails.
 
 All limits and all Retry-After values come from `limits.Limits`. A POST request passes these checks in order:
 

@@ -1,8 +1,8 @@
 """API keys: which keys are valid, and when the endpoint requires keys.
 
 Only SHA-256 hashes of the keys are kept in memory. Several keys can be valid at the same time, and replicas reload the
-key file regularly, so keys can be rotated without a restart: add the new key to the file, switch the clients to it,
-then remove the old key.
+key file regularly, so keys can be rotated without a restart. To rotate a key, add the new key to the file, switch the
+clients to the new key, then remove the old key from the file.
 """
 
 import hashlib
@@ -25,7 +25,10 @@ MIN_KEY_LENGTH = 16  # characters
 
 
 class ApiKeyError(RaygenreError, ValueError):
-    """The API keys are unusable, or the endpoint would be exposed without keys; the message explains how to fix it."""
+    """The API keys are unusable, or no keys are set although they are required.
+
+    The message explains how to fix the problem.
+    """
 
 
 @dataclass(frozen=True)
@@ -71,10 +74,10 @@ class Keys:
         return replace(self, from_file=from_file)
 
     def accept(self, headers: Headers) -> bool:
-        """Return whether a request has a valid key, or no key is required.
+        """Return True if a request has a valid key or if no key is required.
 
         A request sends its key as `Authorization: Bearer KEY` or `X-API-Key: KEY`. This method compares the
-        key with all valid keys, each in constant time, so that timing reveals nothing about them.
+        key with all valid keys, each in constant time, so that timing reveals nothing about the keys.
         """
         if not self.hashes:
             return True
@@ -101,7 +104,7 @@ class KeyRing:
         return self._keys.accept(headers)
 
     def watch(self, seconds: float) -> None:
-        """Start a thread that reloads the file every `seconds` s (±25 % jitter)."""
+        """Start a thread that reloads the file every `seconds` seconds (±25 % jitter)."""
         if self._file:
             threading.Thread(target=self._watch, args=(self._file, seconds), name="keys", daemon=True).start()
 
@@ -129,8 +132,8 @@ def check_exposure(host: str, keys: Keys, *, insecure: bool) -> None:
     """Check that the endpoint requires API keys if other machines can reach it.
 
     Args:
-        host: address that the endpoint listens on. An empty string means that the address is unknown; it is then
-            assumed that other machines can reach the endpoint.
+        host: address that the endpoint listens on. If it is empty, the address is unknown, and the function assumes
+            that other machines can reach the endpoint.
 
     Raises:
         ApiKeyError: other machines can use the endpoint without a key, and `insecure` is not set.

@@ -1,4 +1,4 @@
-"""Stores request bodies within limits: up to 4 MB each in memory, and larger ones on disk.
+"""Stores request bodies of up to 4 MB in memory, and larger bodies on disk, within limits.
 
 Files on disk are unnamed, so they disappear when the process ends, even if it is killed.
 """
@@ -16,7 +16,7 @@ from serve.admission.limits import Limits
 from serve.errors import RefusalError
 from serve.monitoring import logs
 
-IN_MEMORY = 4_000_000  # bytes of a body that are kept in memory
+IN_MEMORY = 4_000_000  # maximum number of bytes of a body that are kept in memory
 _WRITE = 1 << 18  # bytes written to disk at a time
 
 
@@ -98,8 +98,8 @@ class BodyStore:
     """All request bodies of a replica.
 
     Args:
-        folder: where to store bodies on disk. The default is $TMPDIR, or /var/tmp if that is unset, because /tmp is
-            often in memory.
+        folder: where to store bodies on disk. The default is $TMPDIR or, if that is unset, /var/tmp. The folder /tmp is
+            avoided because it is often in memory.
 
     Attributes:
         limits, folder: the limits, and the folder in which files are stored.
@@ -168,7 +168,7 @@ class Reservation:
         self.disk_bytes += disk
 
     def new_file(self) -> DiskFile:
-        """Return a new file on disk; releasing this reservation also closes it.
+        """Return a new file on disk, which is closed when this reservation is released.
 
         Raises:
             RefusalError: 503 if the file cannot be created.

@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from serve.errors import RefusalError
 
-PIECE = 1 << 20  # bytes decompressed at a time; this blocks the event loop for a few ms
+PIECE = 1 << 20  # bytes to decompress at a time; each piece blocks the event loop for a few ms
 _GZIP = 16 + zlib.MAX_WBITS  # tells zlib to expect gzip's header and checksum
 
 

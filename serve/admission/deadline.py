@@ -13,8 +13,8 @@ BYTES_PER_SECOND = 40_000  # size of 1 s of a 320 kbit/s MP3; used to estimate a
 class Deadline:
     """The time by which a request must be answered.
 
-    Until the duration of the audio is known, it is estimated from the size of the body, so that a request with a long
-    file has enough time to wait for other requests. Separate limits apply while the body is read; see
+    Until the duration of the audio is known, it is estimated from the size of the body. A request with a long file
+    therefore has enough time to wait for other requests. Separate limits apply while the body is read; see
     `serve.admission.upload_pace`.
     """
 
@@ -38,7 +38,10 @@ class Deadline:
 
     @property
     def end_of_reading(self) -> float:
-        """The event loop time by which a client must have read a streamed answer: twice the time limit."""
+        """The time, on the event loop's clock, by which a client must have read a streamed answer.
+
+        This allows twice the time limit for the answer.
+        """
         return self._started + 2 * self.seconds
 
     def expect_features(self) -> None:

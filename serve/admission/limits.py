@@ -1,8 +1,8 @@
 """Settings for the endpoint's limits, and `Limits`, which is derived from these settings.
 
 Replicas, Ray's proxies and the deployment's options all use `Limits`, so raising `RAYGENRE_QUEUE_LENGTH` also raises
-all limits that apply before the queue. These settings are separate from the others because Ray's proxies import this
-module, which must therefore avoid heavy imports (`serve.settings` imports PyTorch and MLflow).
+all limits that apply before the queue. Ray's proxies import this module, so it must avoid heavy imports. These settings
+are therefore separate from those in `serve.settings`, which imports PyTorch and MLflow.
 """
 
 from dataclasses import dataclass
@@ -157,7 +157,7 @@ class Limits:
         """Return the time limit, in seconds, for answering a request that contains `audio` seconds of audio.
 
         Args:
-            speed: duration of audio, in seconds, that extends the time limit by one second.
+            speed: number of seconds of audio that add one second to the time limit.
         """
         return self.request_seconds + audio / speed
 

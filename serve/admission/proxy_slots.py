@@ -1,8 +1,8 @@
-"""Limits the POST requests in a Ray proxy; excess requests get 429 before the body is read.
+"""Limits the POST requests in a Ray proxy, and refuses the rest before reading their bodies.
 
-Ray itself refuses a request only after forwarding part of it, which costs as much CPU time as answering the request.
-A slow upload occupies a slot only for its first few seconds, so slow clients cannot occupy all slots; `upload_slots`
-limits slow uploads in the replicas.
+Refused requests get 429. Ray itself refuses a request only after forwarding part of it. Such a refusal costs as much
+CPU time as an answer. A slow upload occupies a slot only for its first few seconds, so slow clients cannot occupy all
+slots; `upload_slots` limits slow uploads in the replicas.
 """
 
 import asyncio

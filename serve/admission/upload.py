@@ -25,7 +25,7 @@ def is_form(request: Request) -> bool:
 
 
 async def refuse_json(request: Request) -> None:
-    """Refuse a JSON body before it is read; clients of other model servers send files as JSON.
+    """Refuse a JSON body, as sent by clients of other model servers, before it is read.
 
     Raises:
         RefusalError: 415.
@@ -43,7 +43,7 @@ async def read_files(request: Request, limits: Limits, reservation: Reservation,
     """Return the file in the body, or all files of a form.
 
     Args:
-        upload: the upload, whose counter of received bytes is updated.
+        upload: the upload in progress; its counter of received bytes is updated.
 
     Raises:
         RefusalError: 408, 413, 415, 422 or 503.

@@ -1,7 +1,7 @@
 """Ends uploads that stall or are too slow.
 
-A time limit for the whole body would reject large files on slow connections. Only the time spent waiting for the client
-counts, not the time that this process needs to handle the received data.
+A time limit for the whole body would reject large files on slow connections. The speed is calculated from the time
+spent waiting for the client; the time that this process needs to handle the received data does not count.
 """
 
 import asyncio
@@ -14,8 +14,7 @@ async def paced(parts: AsyncIterator[bytes], limits: Limits) -> AsyncIterator[by
     """Yield the parts of a body as they arrive.
 
     Raises:
-        RefusalError: 408 if the client sends too little during the period over which the speed is measured, or if the
-            upload takes too long.
+        RefusalError: 408 if the upload is slower than the minimum speed or takes too long.
     """
     now = asyncio.get_running_loop().time
     ends = now() + limits.upload_seconds

@@ -29,7 +29,10 @@ class Upload:
 
     @property
     def rank(self) -> tuple[bool, float]:
-        """Sort key: uploads whose speed is known come first, slowest first; then all others, oldest first."""
+        """Sort key; the upload with the lowest key is refused first.
+
+        Uploads of known speed come first, starting with the slowest. The others follow, starting with the oldest.
+        """
         seconds = asyncio.get_running_loop().time() - self._started
         return (True, -seconds) if seconds < _JUDGED_AFTER else (False, self.bytes / seconds)
 
@@ -46,7 +49,7 @@ class UploadSlots:
         """Occupy a slot for the duration of an upload.
 
         Raises:
-            RefusalError: 429 if this is the slowest upload when another upload needs a slot.
+            RefusalError: 429 if another upload needs a slot and this upload is the slowest.
         """
         if len(self._uploads) >= self._limits.uploads:
             slowest = min(self._uploads, key=lambda upload: upload.rank)

@@ -1,7 +1,7 @@
 """Batches the windows of concurrent requests.
 
-A batch contains the windows that arrived while the previous batches were running, so no request waits for others to
-fill a batch. Ray Serve's own batching closes each batch before waiting for the network, so every request that arrives
+A batch contains the windows that arrived while the previous batches were running, so no request has to wait until a
+batch is full. Ray Serve's own batching closes each batch before waiting for the network, so every request that arrives
 while the network is busy would become a separate batch. Batches consist of windows rather than whole songs, and songs
 take turns contributing one window each, so long songs do not delay short ones. Each batch uses one classifier, so two
 threads can run two models on the same song at the same time. A batch that runs alone uses the cores of all threads.
@@ -32,8 +32,8 @@ class _Song:
     """A song whose windows are being classified.
 
     Attributes:
-        inputs: the windows, (W, *shape), in the form that the classifier takes.
-        enqueued_at: time of arrival, in s of `time.perf_counter`.
+        inputs: the windows as inputs of the classifier, (W, *shape).
+        enqueued_at: time of arrival, as returned by `time.perf_counter`.
         next_window: index of the first window that is not in a batch yet.
         result: future of the probabilities (W, G); cancelled when the request no longer needs them.
     """
@@ -75,8 +75,9 @@ class Batcher:
         self._threads = threads
         self._songs: deque[_Song] = deque()  # songs with windows that are not in a batch yet
         self._running = 0  # number of batches
-        # The first thread takes songs that arrive while it is free. Only this thread ever uses several cores: with more
-        # threads than cores, OpenMP's threads would sleep between the layers of a network instead of waiting actively.
+        # While the first thread is free, it takes all songs that arrive. Only this thread ever uses several cores: with
+        # more threads than cores, OpenMP's threads would sleep between the layers of a network instead of waiting
+        # actively.
         self._is_first_free = True
         self._lock = threading.RLock()  # guards all of these
         self._first, self._others = threading.Condition(self._lock), threading.Condition(self._lock)
@@ -98,13 +99,13 @@ class Batcher:
     def _run(self, is_first: bool) -> None:
         try:
             self._take_batches(is_first)
-        finally:  # after an error outside the network, the other threads take all songs
+        finally:  # if an error outside the network ends this thread, the others take all songs
             with self._lock:
                 self._is_first_free &= not is_first
                 self._others.notify_all()
 
     def _take_batches(self, is_first: bool) -> None:
-        torch.get_num_threads()  # torch's first call in a thread applies the number that was last set in any thread
+        torch.get_num_threads()  # torch's first call in a thread applies the number of cores last set in any thread
         while True:
             batch, cores = self._next_batch(is_first)
             self._metrics.batch(len(batch))
@@ -112,7 +113,7 @@ class Batcher:
             self._classify(batch, is_first)
 
     def _wake(self) -> None:
-        """Make a thread take the songs in the queue."""
+        """Wake a thread to process the songs in the queue."""
         (self._first if self._is_first_free else self._others).notify()
 
     def _next_batch(self, is_first: bool) -> tuple[list[tuple[_Song, int]], int]:
@@ -162,7 +163,8 @@ class Batcher:
         finally:
             with self._lock:
                 self._is_first_free |= is_first
-                self._running -= 1  # before setting the results, because clients may then send their next files at once
+                # This must precede the results, because clients may send their next files as soon as they get a result.
+                self._running -= 1
         self._metrics.stage("forward", time.perf_counter() - started)
         for (song, window), row in zip(batch, rows, strict=True):
             song.add(window, row)

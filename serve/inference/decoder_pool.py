@@ -2,7 +2,7 @@
 
 Threads decode PNGs and compute the model's input; processes decode audio.
 
-Work for a request that has ended stops as soon as possible: the process that decodes its file is killed, the thread
+Work for a request that has ended stops as soon as possible. The process that decodes its file is killed, the thread
 that computes its input stops before the next window, and files that are still waiting for a thread are dropped.
 """
 
@@ -81,8 +81,7 @@ class DecoderPool:
         """Return the result that a reader computes from a file.
 
         Args:
-            on_audio: function to call, in the event loop, with the duration in s of each piece of audio once it is
-                decoded.
+            on_audio: function to call, in the event loop, with the duration, in s, of each decoded piece of audio.
 
         Raises:
             RefusalError: 415 or 422 if the file is unusable, 503 if the system killed the decoder.
@@ -105,7 +104,7 @@ class DecoderPool:
         return await self._run(lambda job: self._picture(data, kind, window, job, is_image=is_image), data, on_audio)
 
     def close(self) -> None:
-        """Wait for the threads and end the processes."""
+        """Wait for the threads to finish, then end the processes."""
         self._threads.shutdown()
         while not self._idle.empty():
             self._idle.get().end()
@@ -205,8 +204,8 @@ class DecoderPool:
 
 
 def _use_one_core() -> None:
-    """Make torch use one core in this thread, because the decoder process needs the others."""
-    torch.get_num_threads()  # torch's first call in a thread applies the number that was last set in any thread
+    """Make torch use one core in this thread, because decoder processes need the other cores."""
+    torch.get_num_threads()  # torch's first call in a thread applies the number of cores last set in any thread
     torch.set_num_threads(1)
 
 

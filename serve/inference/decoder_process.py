@@ -2,12 +2,12 @@
 
 Decoders are C code that parses untrusted files. A decoder process imports only what decoding needs (20 MB of memory,
 0.3 s) and handles one file at a time. Its environment contains only what it needs to start: no keys and no server
-addresses. The kernel kills it first when memory runs out, its address space is limited, and it kills itself if decoding
-a file takes longer than the client waits. It is replaced after a fixed number of files, so that memory leaks in
-decoders do not accumulate.
+addresses. If memory runs out, the kernel kills decoder processes first. The address space of each process is limited,
+and a process kills itself if decoding a file takes longer than the client waits. Each process is replaced after a fixed
+number of files, so that memory leaks in decoders do not accumulate.
 
-Samples are sent while the file is being decoded, so neither side holds all of them. The file itself is not sent; the
-process receives its descriptor.
+Samples are sent while the file is being decoded, so neither process holds all samples in memory. The file itself is not
+sent; the decoder process receives a descriptor of the file.
 
 Messages are lines of JSON:
     to the process      {"rate": 22050, "longest_seconds": 1800, "timeout_seconds": 215}; one byte that carries
@@ -50,7 +50,7 @@ _MALLOC = {
     "MALLOC_MMAP_THRESHOLD_": "4194304",
     "MALLOC_TRIM_THRESHOLD_": "8388608",
 }
-_SPARE_BYTES = 1_000_000_000  # address space beyond the initial size of the process and the file
+_SPARE_BYTES = 1_000_000_000  # address space that a process may use beyond its initial size
 _MAX_HEADER_BYTES = 10_000
 _PIPE_BYTES = 1 << 20  # large enough for a block, so neither side waits for the other mid-block
 
@@ -72,7 +72,7 @@ class DecoderProcess:
 
     Attributes:
         pid: process id.
-        is_spent: whether it must be replaced because it has ended or has decoded `MAX_FILES` files.
+        is_spent: whether the process must be replaced because it has ended or has decoded `MAX_FILES` files.
     """
 
     def __init__(self) -> None:
@@ -111,7 +111,7 @@ class DecoderProcess:
         If the caller stops before the last block, the process is ended.
 
         Args:
-            file: the content, or a descriptor of the file, which is left open.
+            file: the content of the file, or its descriptor, which is left open.
             rate: sample rate of the result, in Hz.
             longest_seconds: maximum duration of the audio, in s.
             timeout_seconds: time in s after which the process kills itself, even if its parent has died.
@@ -138,7 +138,7 @@ class DecoderProcess:
             self.end()
             raise CrashError(_cause(self._process.wait())) from error
         except BaseException:
-            self.end()  # the rest of its reply would be mistaken for the reply to the next file
+            self.end()  # the rest of this reply would be mistaken for the reply to the next file
             raise
         if "refused" in header:
             raise (TooLongError if header["is_too_long"] else AudioError)(str(header["refused"]))
@@ -156,7 +156,7 @@ class DecoderProcess:
 
 
 def main() -> None:
-    """Decode the files received through standard input, which is a Unix socket, until it is closed."""
+    """Decode files received through standard input, a Unix socket, until the socket is closed."""
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
     # Replies go to a copy of standard output, because anything that libraries print would corrupt them.
@@ -187,8 +187,8 @@ def main() -> None:
                 reply |= {"refused": str(error), "is_too_long": isinstance(error, TooLongError)}
             except Exception:  # noqa: BLE001 (any other error counts as a crash, and a new process takes over)
                 traceback.print_exc()
-                # Exit without cleanup: the parent kills this process once its output ends, and would otherwise report
-                # SIGKILL as the cause.
+                # Exit without cleanup. The parent kills this process once its output ends, so after a slower exit it
+                # would report SIGKILL as the cause.
                 os._exit(os.EX_DATAERR)
             replies.write(_line(reply))
             replies.flush()
@@ -205,7 +205,7 @@ def _descriptor(content: bytes) -> Iterator[int]:
     create = getattr(os, "memfd_create", None)
     with os.fdopen(create("song"), "wb") if create else tempfile.TemporaryFile() as file:
         file.write(content)
-        file.seek(0)  # also flushes the buffer; the process reads from the same position
+        file.seek(0)  # also flushes the buffer; the decoder process reads from this position
         yield file.fileno()
 
 

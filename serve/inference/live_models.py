@@ -60,7 +60,8 @@ class LiveModels:
     """The champion and the challenger in one replica.
 
     Args:
-        champion_required: whether the registry must have a champion at startup; if not, one may be added later.
+        champion_required: whether the registry must have a champion at startup; if False, a champion may be registered
+            later.
 
     Attributes:
         errors: for each role, the reason why the version in the registry is not being served.
@@ -190,7 +191,7 @@ class LiveModels:
         self._metrics.change(role, "refused")
 
     def _load_first(self, *, required: bool) -> LiveModel | None:
-        """Return the configured model, or the latest loadable former champion if the champion cannot be loaded.
+        """Return the configured model, or a former champion if the champion cannot be loaded.
 
         Raises:
             RegistryError, ClassifierError: no model can be loaded.

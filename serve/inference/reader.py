@@ -18,11 +18,11 @@ class Reader(Protocol[T_co]):
 
     @property
     def name(self) -> Literal["levels", "features"]:
-        """The name of the stage in the metrics."""
+        """The name of this stage of processing in the metrics."""
 
     @property
     def sample_rate(self) -> int:
-        """Rate of the samples, in Hz."""
+        """The sample rate of the audio, in Hz."""
 
     def of_image(self, source: bytes) -> T_co:
         """Return the result for a PNG.
@@ -52,12 +52,12 @@ class PartReader:
 
     @property
     def name(self) -> Literal["levels", "features"]:
-        """The name of the stage in the metrics."""
+        """The name of this stage of processing in the metrics."""
         return self.kind.name
 
     @property
     def sample_rate(self) -> int:
-        """Rate of the samples, in Hz."""
+        """The sample rate of the audio, in Hz."""
         return self.kind.sample_rate
 
     def of_image(self, source: bytes) -> Song:

@@ -19,12 +19,13 @@ def window_levels(
 ) -> tuple[NDArray[np.uint8], int]:
     """Return one window's levels, uint8 (128, 335), and the number of windows in the song.
 
-    At most two windows of samples are kept in memory, because the last window may start anywhere in the previous one.
+    At most two windows of samples are kept in memory, because the last window may start anywhere in the window before
+    it.
 
     Args:
         samples: the song in blocks of any length, float32 (N,) at 22 050 Hz.
         kind: the kind of input that determines the windows.
-        window: index of the window, counting silent windows.
+        window: index of the window; silent windows are counted.
 
     Raises:
         AudioError: the song is shorter than 3 s.
@@ -56,7 +57,7 @@ def _of_spans(
             continue
         held.append(block)
         spans = kind.spans(length / audio.SAMPLE_RATE)
-        if window + 1 < len(spans):  # another window follows, so this one is final
+        if window + 1 < len(spans):  # another window follows, so this window no longer changes
             section = _cut(held, first, spans[window])
             held.clear()
             continue

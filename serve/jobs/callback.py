@@ -1,8 +1,9 @@
 """Notifies clients that their job has finished, by sending a POST request to their URL.
 
-Only hosts that the operator has listed are contacted, only over HTTPS, and only at public addresses: a name that
-resolves to a private address could otherwise reach servers behind the firewall. The connection is made to the address
-that was checked, so it does not matter if the name later resolves to another address. Redirects are not followed.
+The endpoint contacts only hosts that the operator has listed, over HTTPS and at public addresses. Otherwise, a name
+that resolves to a private address could give access to servers behind the firewall. The connection is made to the
+address that was checked, so it does not matter if the name later resolves to another address. Redirects are not
+followed.
 """
 
 import http.client
@@ -16,7 +17,7 @@ from raygenre.errors import RaygenreError
 
 MAX_URL_CHARACTERS = 2000
 TIMEOUT = 10.0  # s for each step: connecting, sending, receiving
-_TRANSLATED = ipaddress.ip_network("64:ff9b::/96")  # IPv4 addresses written as IPv6, which may be private
+_TRANSLATED = ipaddress.ip_network("64:ff9b::/96")  # IPv4 addresses in IPv6 form; they may be private
 
 
 class CallbackError(RaygenreError):

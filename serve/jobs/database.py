@@ -21,8 +21,8 @@ _KIND = DatabaseKind(
     "the database of jobs",
     "RAYGENRE_JOBS_DATABASE",
     JobStoreError,
-    # The first makes the database file shrink when a job's files are deleted; the second reduces the number of flushes
-    # to disk.
+    # The first setting shrinks the database file when a job's files are deleted. The second setting reduces the number
+    # of flushes to disk.
     ("auto_vacuum = FULL", "journal_mode = WAL"),
 )
 

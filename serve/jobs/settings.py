@@ -7,7 +7,8 @@ from pydantic import Field, SecretStr
 from serve.admission.limits import DECODER_GRACE, WAY_OUT, Limits, LimitSettings
 from serve.errors import RefusalError
 
-MIN_DECODE_SPEED = 2.0  # s of audio per s; slower decoders terminate themselves; low, because requests have priority
+# Seconds of audio per second; a slower decoder terminates itself. The limit is low because requests have priority.
+MIN_DECODE_SPEED = 2.0
 
 
 class JobSettings(LimitSettings):

@@ -1,8 +1,8 @@
 """The durable job queue shared by all replicas: SQLite on one machine, or PostgreSQL.
 
 A replica claims a job for the duration of a lease and extends the lease while it works. If the replica dies, the lease
-expires and another replica claims the job. Each claim has a token, and only the latest claim may change the job, so a
-job cannot be finished twice if a slow replica loses its lease.
+expires and another replica claims the job. Each claim has a token, and only the replica with the latest claim may
+change the job. A job therefore cannot be finished twice if a slow replica loses its lease.
 """
 
 import json
@@ -18,7 +18,7 @@ from serve.jobs.database import Database
 from serve.jobs.table import blocks, jobs
 
 BLOCK = 1_000_000  # bytes of a file per row
-MAX_RECEIVING_SECONDS = 3600  # seconds until a job whose files were not stored completely is deleted
+MAX_RECEIVING_SECONDS = 3600  # seconds after which a job with incomplete files is deleted
 _DELETED_AT_ONCE = 32  # blocks per transaction; with more, SQLite would keep other replicas from extending leases
 _DELETED = "deleted"  # state of a row whose blocks are being deleted
 FINISHED = ("done", "failed", _DELETED)
@@ -38,13 +38,13 @@ class FullError(RaygenreError):
 
 @dataclass(frozen=True)
 class Claim:
-    """A job that this replica may work on as long as its lease lasts.
+    """A job that this replica may work on until the lease expires.
 
     Attributes:
         id: id of the job.
         token: identifies this claim.
         request_id: id of the request that created the job.
-        names: names of the files of a form; None if the body itself was the file.
+        names: names of the files in a form; None if the body itself was the file.
         files: number of files.
         attempt: how many times the job or the callback has been started, including this time.
         callback: URL to notify if the claimed job has finished; otherwise empty.
@@ -145,7 +145,7 @@ class JobStore:
             self.delete(job)
 
     def claim(self, lease: float, *, finished: bool = False) -> Claim | None:
-        """Claim, for `lease` s, the job that has waited longest; return None if no job is due.
+        """Claim the longest-waiting job for `lease` seconds; return None if no job is due.
 
         Args:
             finished: whether to claim a finished job whose callback is due, instead of a job to process.
@@ -181,7 +181,7 @@ class JobStore:
         """Release a job, so that it can be claimed again after `delay` s.
 
         Args:
-            uncount: whether not to count this attempt, because something other than the job interrupted it.
+            uncount: True if this attempt must not count, because something other than the job interrupted it.
         """
         changes: dict[str, Any] = {"token": "", "due_at": self._now + delay}
         column = jobs.c.callback_attempts if claim.callback else jobs.c.attempts
@@ -195,7 +195,7 @@ class JobStore:
         """Store the result or the error of a job as JSON, and delete its files.
 
         Returns:
-            False if the job was deleted or another replica has claimed it, in which case nothing was stored.
+            True if the result or error was stored; False if the job was deleted or another replica has claimed it.
         """
         changes: dict[str, Any] = {
             "state": "failed" if result is None else "done",

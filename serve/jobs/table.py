@@ -1,7 +1,7 @@
 """The tables of jobs.
 
-Jobs and the blocks of their files are stored as rows, so replicas need to share only one database. All times come from
-the database, in s since 1970, because the machines' clocks differ.
+Jobs and the blocks of their files are stored as rows, so the database is all that the replicas need to share. All times
+are in seconds since 1970 and come from the database, because the clocks of the machines differ.
 """
 
 from sqlalchemy import BigInteger, Column, Double, Integer, LargeBinary, MetaData, String, Table, Text
@@ -21,7 +21,7 @@ jobs = Table(
     Column("finished_at", Double),
     Column("expires_at", Double, index=True),  # when the row is deleted
     Column("due_at", Double, index=True),  # when a replica may claim the job; null if there is nothing to do
-    Column("token", String(32), nullable=False),  # identifies the latest claim; only its replica may change the job
+    Column("token", String(32), nullable=False),  # identifies the latest claim; only the claimant may change the job
     Column("attempts", Integer, nullable=False),
     Column("seconds", Double, nullable=False),
     Column("result", Text),

@@ -52,7 +52,8 @@ class Worker:
     the network's batches with the windows of requests.
 
     Args:
-        render: function that returns a finished job's JSON given its id, or None if the job was deleted.
+        render: function that takes the id of a finished job and returns the job as JSON, or None if the job was
+            deleted.
 
     Attributes:
         created: event to set when a job has been created, so that the job starts at once.
@@ -165,7 +166,7 @@ class Worker:
         try:
             with service.bodies.reservation() as reservation:
                 files = await self._load(claim, reservation)
-                for file in files:  # sequentially, because jobs have a single decoder
+                for file in files:  # sequentially, because a job has only one decoder
                     try:
                         results.append(await service.answer_file(file, champion, challenger, claim.request_id, read))
                     except RefusalError as error:

@@ -1,6 +1,6 @@
 """The replicas' log: one JSON object per line on standard error, which Ray collects.
 
-It contains no names or contents of files, no API keys and no client addresses.
+The log contains no names or contents of files, no API keys and no client addresses.
 """
 
 import json

@@ -2,9 +2,10 @@
 
 If RAY_SERVE_ENABLE_HA_PROXY is 1, Ray Serve puts HAProxy in front of the replicas, which then accept connections
 themselves. Ray Serve renders a configuration and runs `haproxy -db -f FILE ...`. Whenever the replicas change, it
-starts another HAProxy, which takes over from the previous one. Here, Ray runs `haproxy.sh` instead, which runs this
-module. The module changes the configuration (`adapt`), starts `haproxy_guard.py`, and then becomes HAProxy, with the
-same process id. It runs before every start of HAProxy, so it imports only Python's standard library.
+starts another HAProxy, which takes over from the previous one. In this project, Ray runs `haproxy.sh` instead of
+`haproxy`, and that script runs this module. The module changes the configuration (`adapt`), starts `haproxy_guard.py`,
+and then becomes HAProxy, with the same process id. The module runs before every start of HAProxy, so it imports only
+Python's standard library.
 
 If Ray's actor that manages HAProxy is killed, HAProxy keeps handling requests. The actor's successor first starts an
 HAProxy that has no replicas yet and therefore does not listen. The next HAProxy takes over from the one that was left
@@ -34,7 +35,7 @@ _REQUEST_ID = [
     "http-request set-var(txn.request_id) req.hdr(X-Request-ID)",
 ]
 _RETRIES = "http-request disable-l7-retry unless METH_GET"
-_STATUS = "http-after-response set-status 503 if { status 502 504 }"  # HAProxy needs an error text for each of these
+_STATUS = "http-after-response set-status 503 if { status 502 504 }"  # HAProxy needs an error text for each status
 _CLOSE = "http-after-response set-header Connection close if METH_POST { status ge 400 }"
 
 
@@ -45,7 +46,7 @@ class TemplateError(Exception):
 def adapt(configuration: str) -> str:
     """Return Ray's HAProxy configuration with the following changes.
 
-    - HAProxy listens only on the endpoint's port, and no longer on all addresses for statistics and metrics. Only the
+    - HAProxy listens only on the endpoint's port; it no longer offers statistics and metrics on all addresses. Only the
       current user may use its admin socket.
     - HAProxy's own errors are problem details, as described in serve/errors.py, and have the status 503 rather than 500
       if no replica is available. An X-Request-ID that is unsafe to log is replaced.
@@ -107,7 +108,7 @@ def take_over(left_behind: list[str], arguments: list[str], configuration: str) 
     """Let the first HAProxy that listens take over the port from HAProxy processes whose manager was killed.
 
     The port is handed over through the admin socket. The first HAProxy of the new manager does not listen, but occupies
-    the path of that socket, so the socket is kept under another name until an HAProxy listens.
+    the path of that socket. The socket is therefore kept under another name until an HAProxy listens.
     """
     found = re.search(r"^ +stats socket (\S+)", configuration, re.MULTILINE)
     assert found

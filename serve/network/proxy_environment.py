@@ -1,8 +1,8 @@
 """Environment variables that configure Ray Serve's processes, including HAProxy.
 
-`serve run serve.app:app` sets them for the cluster that it starts. For `serve run FILE`, or if the cluster is already
-running, this would be too late. In these cases, set the variables in the environment of the command that starts Ray,
-together with `RAYGENRE_QUEUE_LENGTH` and `RAYGENRE_RETRY_AFTER` if you change these settings:
+`serve run serve.app:app` sets these variables for the cluster that it starts. With `serve run FILE`, or if the cluster
+is already running, the variables must be set earlier. In these cases, set them in the environment of the command that
+starts Ray, together with `RAYGENRE_QUEUE_LENGTH` and `RAYGENRE_RETRY_AFTER` if you change these settings:
     env $(python -m serve.network.proxy_environment) serve run serve/public.yaml
 """
 
@@ -21,18 +21,19 @@ DEFAULTS = {
     # HAProxy passes requests directly to the replicas. It uses a small fraction of the CPU time of Ray's own proxies,
     # which are written in Python. Without these proxies, Ray counts the requests in the replicas.
     "RAY_SERVE_ENABLE_HA_PROXY": "1",
-    # How long, in s, a stopping replica still accepts requests; HAProxy needs this time to stop sending them.
+    # How long, in s, a stopping replica still accepts requests; HAProxy needs this time to stop sending requests to
+    # that replica.
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "3",
     # The application runs in the event loop that reads the requests, so bodies need not be copied between threads.
     "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
-    # By default, glibc keeps freed memory in up to eight arenas per core, which costs 50 MB per replica. With two
-    # arenas in all, it is just as fast.
+    # By default, glibc keeps freed memory in up to eight arenas per core, which costs 50 MB per replica. With a total
+    # of two arenas, glibc is just as fast.
     "MALLOC_ARENA_MAX": "2",
     # OpenMP's threads wait actively for about 0.1 ms, which bridges the gaps between a network's layers. The default,
     # 3 ms, would take a core from the next request.
     "GOMP_SPINCOUNT": "10000",
-    # A proxy that fails three health checks in a row is restarted. A dead proxy fails them immediately, so the period
-    # determines how long requests go unanswered; the timeout applies to proxies that are alive but busy.
+    # A proxy that fails three health checks in a row is restarted. A dead proxy fails the checks immediately, so the
+    # period determines how long requests go unanswered; the timeout applies to proxies that are alive but busy.
     "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "0.5",
     "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "5",
     # Import path of the middlewares that replicas, and Ray's own proxies, apply to every request.
@@ -41,7 +42,8 @@ DEFAULTS = {
 ON_KUBERNETES = {"RAY_SERVE_ENABLE_HA_PROXY": "0", "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "1"}
 """The manifests use Ray's own proxies instead. When the head was killed, HAProxy rejected a third of the requests until
 the next head had found the replicas, whereas Ray's proxies keep using the replicas they already have."""
-# Short, because the length of a socket's path is limited, and the folder has sockets in a subfolder with a long name.
+# This path is short because the length of a socket's path is limited and the sockets are in a subfolder with a long
+# name.
 _OWN_FOLDER = f"/tmp/haproxy-{os.getuid()}"
 MACHINE = {
     "RAY_SERVE_HAPROXY_BINARY_PATH": str(Path(__file__).with_name("haproxy.sh")),
@@ -68,7 +70,10 @@ def set_defaults() -> None:
 
 
 def opens_all_addresses(environment: Mapping[str, str]) -> bool:
-    """Whether HAProxy ignores the configured host and listens on all addresses, as it does without `haproxy.py`."""
+    """Return True if HAProxy ignores the configured host and listens on all addresses.
+
+    HAProxy does so if it is started without `haproxy.py`.
+    """
     start = Path(environment.get("RAY_SERVE_HAPROXY_BINARY_PATH", ""))
     ours = Path(MACHINE["RAY_SERVE_HAPROXY_BINARY_PATH"])
     return environment.get("RAY_SERVE_ENABLE_HA_PROXY") == "1" and start.resolve() != ours.resolve()

@@ -1,8 +1,8 @@
 """Middleware around every request in Ray Serve's proxies.
 
 It does three things:
-- Removes headers that let clients set Ray's timeout, keep abandoned requests running or choose a replica; some of them
-  crash Ray if they are not UTF-8. Also replaces an X-Request-ID that is unsafe to log.
+- Removes headers that let clients set Ray's timeout, keep abandoned requests running or choose a replica; some of these
+  headers crash Ray if they are not UTF-8. It also replaces an X-Request-ID that is unsafe to log.
 - Turns Ray's own errors, which are plain text or empty responses, into problem details.
 - Refuses requests beyond the proxy's limit before their bodies are read (see `serve.admission.proxy_slots`). Requests
   without a body, such as probes, always pass.
@@ -111,7 +111,11 @@ def middlewares() -> list[Middleware]:
 
 
 def _clean(headers: list[tuple[bytes, bytes]]) -> tuple[str, list[tuple[bytes, bytes]]]:
-    """Return the request id (the client's, if safe), and the headers with this id and without those meant for Ray."""
+    """Return the request id, and the headers to pass on.
+
+    The id is the client's id if that is safe to log, and otherwise a new id. The headers include this id, but no
+    headers that are meant for Ray.
+    """
     request_id, kept = "", []
     for name, value in headers:
         if name == _ID:

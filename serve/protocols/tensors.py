@@ -6,7 +6,7 @@ Outputs for N inputs and G genres: `genre` BYTES (N,), `confidence` FP32 (N,), `
 FP32 (N, G), and `genres` BYTES (G,), which names the columns of `probabilities`.
 
 BYTES elements are base64 in the JSON of a request, and UTF-8 in the JSON of a response. Binary data is little-endian
-and follows the JSON; there, each BYTES element is preceded by its length (4 bytes).
+and follows the JSON. In binary data, each BYTES element is preceded by its length (4 bytes).
 
 Source: https://github.com/triton-inference-server/server, docs/protocol/extension_binary_data.md
 """
@@ -51,7 +51,7 @@ class WantedOutput:
     """An output to return.
 
     Attributes:
-        is_binary: whether its data should follow the JSON.
+        is_binary: whether the output's data should follow the JSON in binary form.
     """
 
     name: str
@@ -194,7 +194,8 @@ def _values(name: str, answers: Sequence[Answer]) -> list[str] | NDArray[np.floa
         return np.array([answer.confidence for answer in answers], np.float32)
     if name == "uncertain":
         return np.array([answer.uncertain for answer in answers])
-    # Two models answer if the challenger fails on a file; a genre that a model lacks has probability 0.
+    # If the challenger fails on a file, the answers come from two models, whose genres may differ. A genre that a model
+    # lacks has probability 0.
     genres = list(dict.fromkeys(genre for answer in answers for genre in answer.probabilities))
     if name == "genres":
         return genres

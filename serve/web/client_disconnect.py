@@ -2,8 +2,8 @@
 
 Ray Serve's replicas could do this too, but they would read each body into an unlimited queue, no matter how slowly the
 application consumes it. `serve/network/proxy_middleware.py` therefore disables this feature. If a client disconnects
-before it has sent its whole body, reading the body fails; once the body has arrived, this middleware watches for
-disconnection.
+before it has sent its whole body, reading the body fails. After the body has arrived, this middleware watches for a
+disconnect.
 """
 
 import asyncio

@@ -21,7 +21,8 @@ class HeadMiddleware:
         async def send_without_content(message: Message) -> None:
             await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
 
-        # A copy, because the server also needs the real method. The routes store the path for the log in the copy.
+        # The routes get a copy of the scope, because the server also needs the real method. They store the path for the
+        # log in this copy.
         as_get = {**scope, "method": "GET"}
         try:
             await self._app(as_get, receive, send_without_content)

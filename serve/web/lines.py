@@ -107,7 +107,7 @@ class LineResponse(StreamingResponse):
 
 
 def _quality(parameters: list[str]) -> float:
-    """Return the `q` among the parameters of a media range; 1 if it is missing, 0 if it is not a number."""
+    """Return the parameter `q` of a media range; 1 if it is missing, 0 if it is not a number."""
     for parameter in parameters:
         name, _, value = parameter.partition("=")
         if name.strip() == "q":

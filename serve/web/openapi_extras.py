@@ -1,4 +1,4 @@
-"""Parts of the OpenAPI document that FastAPI cannot derive: bodies, errors, examples."""
+"""Parts of the OpenAPI document that FastAPI cannot derive: bodies, errors and examples."""
 
 from collections.abc import Sequence
 from http import HTTPStatus

@@ -23,7 +23,7 @@ def response_of(
 
     Raises:
         RefusalError: no file has an answer. For several files, the status is the highest of the files' statuses, so a
-            client gets a 503 if it can retry any of them.
+            client gets a 503 if it can retry any of the files.
     """
     refusals, errors = _refused([file.name for file in files], outcomes)
     if len(refusals) < len(files):

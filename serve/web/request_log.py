@@ -1,4 +1,4 @@
-"""Middleware around requests: request id, duration, log line, metrics, security headers.
+"""Middleware that assigns request ids, logs and times requests, and adds security headers.
 
 Unexpected errors become problem details. X-Request-ID is not added here, because Ray Serve adds it to every response,
 after `serve.network.proxy_middleware` has checked it.

@@ -1,4 +1,4 @@
-"""Decoding in blocks yields all samples of a file without holding them in memory."""
+"""Decoding in blocks yields all samples of a file without holding all of them in memory."""
 
 import io
 from pathlib import Path
@@ -24,7 +24,7 @@ def wav(samples: Samples, *, rate: int) -> bytes:
 
 
 def resampled(data: bytes, *, rate_in: int, rate: int) -> Samples:
-    """Return the samples of a mono float WAV file, resampled in blocks of at least 2¹⁸ samples as for the dataset."""
+    """Return the samples of a mono float WAV file, resampled in blocks of at least 2¹⁸ samples, as for the dataset."""
     with av.open(io.BytesIO(data), mode="r") as file:
         frames = [frame.to_ndarray()[0] for frame in file.decode(audio=0)]
     if rate_in == rate:

@@ -417,7 +417,7 @@ def test_stream_under_3_seconds_is_rejected() -> None:
 
 
 # With short blocks, even a 31 s song consists of many blocks. A song is decoded twice if finding its middle would
-# require keeping more than `held` s in memory.
+# require keeping more than `held` seconds of audio in memory.
 @pytest.mark.parametrize(("block", "held"), [(1 << 18, 600), (1000, 40)])  # samples, s
 @pytest.mark.parametrize("seconds", [3, 31, 31.1, 100.3])
 def test_decoded_middle_is_that_of_the_decoded_song(

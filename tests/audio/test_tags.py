@@ -1,4 +1,4 @@
-"""Tags are read correctly from files in every format, written with mutagen and FFmpeg."""
+"""Tags written with mutagen and FFmpeg are read correctly from files in every format."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -94,7 +94,7 @@ def test_decoding_and_classifying_in_two_stages(classifier: Classifier, music: P
 
 @dataclass(frozen=True)
 class Crash(Predict):
-    """A prediction that kills its own process when it reads a file with the given name, like a crash in FFmpeg."""
+    """A prediction that kills its own process, as a crash in FFmpeg would, when it reads the file `name`."""
 
     name: str = "short.wav"
 
@@ -131,7 +131,7 @@ def test_a_repeated_block_is_stored_in_the_same_file(classifier: Classifier, mus
     work = Predict(classifier, songs.stores, math.inf)
     store = Store(Rows(classifier.genres), Output(Location(str(tmp_path))))
     first = list(process(work, songs.table, column="", isolated=False))
-    repeated = list(process(work, songs.table, column="", isolated=True))  # in two processes; some songs take longer
+    repeated = list(process(work, songs.table, column="", isolated=True))  # in two processes; songs finish in any order
     assert [name for name, _ in repeated] == [name for name, _ in first] == songs.table["path"].to_pylist()
     for results in (first, repeated, reversed(repeated)):
         store(list(results))

@@ -38,7 +38,7 @@ def test_parquet_names_songs(music: Path, tmp_path: Path) -> None:
     pq.write_table(pa.table({"path": ["/e.wav", "/a.wav"]}), folder / "2.parquet")
     (folder / "_SUCCESS").touch()
     assert names([str(folder)]) == names([f"file://{folder}"]) == ["/a.wav", "s3://b/c d?.wav", "/e.wav"]
-    with pytest.raises(BatchError, match=r"it has no column sound; choose one that .* --column: path, n"):
+    with pytest.raises(BatchError, match=r"it has no column sound; with --column, choose one that .*: path, n"):
         names([str(folder)], "sound")
     with pytest.raises(BatchError, match="its column n has the type int64"):
         names([str(folder)], "n")

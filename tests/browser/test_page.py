@@ -155,7 +155,7 @@ def test_timeline_buttons_are_large_enough_for_a_finger(page: Page, tmp_path: Pa
     page.set_input_files("#file", path)
     expect_answer(page)
     buttons = page.locator("#timeline button")
-    assert buttons.count() > 13  # more than fit in one row
+    assert buttons.count() > 13  # more buttons than fit in one row
     boxes = [button.bounding_box() for button in buttons.all()]
     assert all(box and box["width"] >= 24 and box["height"] >= 24 for box in boxes), boxes  # in CSS pixels; WCAG 2.2
     assert not wider_than_the_screen(page)

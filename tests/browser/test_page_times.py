@@ -21,7 +21,8 @@ from serve.tag_schema import TAG_EXAMPLE, TagAnswer, TagFacts
 from serve.web.pages import ASSETS, PAGE
 
 SITE = "http://page.test"
-TIMES = ((0.0, 30.01), (30.01, 60.02), (150.05, 180.06), (177.99, 208.0), (568.71, 599.99))  # s; silence after 208 s
+# In seconds; the song is silent after 208 s.
+TIMES = ((0.0, 30.01), (30.01, 60.02), (150.05, 180.06), (177.99, 208.0), (568.71, 599.99))
 MODEL = ModelName(name="raygenre", version="1", run_id="0")
 TRAINED_ON, SYNTHETIC = TrainedOn(kind="real", name="GTZAN"), TrainedOn(kind="synthetic", name="synthetic")
 FACTS = ModelFacts(

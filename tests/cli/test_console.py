@@ -128,7 +128,10 @@ def test_a_full_disk_is_an_error_of_the_user(tmp_path: Path, monkeypatch: pytest
 
 @pytest.mark.parametrize("path", sorted((ROOT / "raygenre" / "cli").glob("*.py")), ids=lambda path: path.stem)
 def test_commands_use_no_markup(path: Path) -> None:
-    """Nearly every message contains names, so the consoles print text like `[red]` literally; `styled` sets styles."""
+    """The consoles print text like `[red]` literally, because nearly every message contains names.
+
+    Commands must therefore set styles with `styled`, not with markup.
+    """
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom):
             assert node.module != "rich.markup", "the consoles print text literally; do not escape it"

@@ -86,7 +86,7 @@ def test_the_ports_are_the_defaults_of_the_commands() -> None:
 
 
 def test_a_package_that_cannot_be_imported_is_a_problem(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The other checks still run."""
+    """The remaining checks of `raygenre doctor` still run."""
     monkeypatch.setitem(sys.modules, "raygenre.system.check_machine", None)
     findings = {finding.check: finding for finding in examine(str(tmp_path))}
     assert findings["machine"].status == "problem"

@@ -105,7 +105,7 @@ def test_wrong_lists_of_tracks_are_errors(model: Path, tracks: Dataset, tmp_path
     (tmp_path / "artists.csv").write_text("polka.00001,Someone\n")
     result = evaluate(model, tmp_path, "--data", tracks.source, "--artists", tmp_path / "artists.csv")
     assert result.exit_code == 2
-    assert "no track with an artist, such as polka.00001" in result.stderr
+    assert "none of the tracks with an artist, such as polka.00001" in result.stderr
     result = evaluate(model, tmp_path, "--data", tracks.source, "--duplicates", tmp_path / "missing.txt")
     assert result.exit_code == 2
     assert "missing.txt" in result.stderr

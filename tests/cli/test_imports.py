@@ -1,4 +1,4 @@
-"""Commands do not import a slow library before they need it."""
+"""Commands import slow libraries only when they need them."""
 
 import json
 import subprocess
@@ -101,7 +101,7 @@ def test_errors_about_arguments_import_no_heavy_library(tmp_path: Path) -> None:
         ["studies", "submit", *data, *storage],
         ["studies", "submit", "--study", "a/b", *storage],
     ]
-    outcomes = run(commands, [name for name in HEAVY if name != "fastapi"])  # quick, and needed by serve.settings
+    outcomes = run(commands, [name for name in HEAVY if name != "fastapi"])  # it is quick, and serve.settings needs it
     assert len(outcomes) == len(commands)
     assert [(arguments, status) for arguments, status, _ in outcomes if status not in (1, 2)] == []
     assert all(stderr for *_, stderr in outcomes)

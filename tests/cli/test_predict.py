@@ -159,7 +159,7 @@ def test_predict_lists_only_the_first_of_many_failures(model: str, tmp_path: Pat
     assert predict("--model", model, music, "--json").stderr.splitlines()[10:] == [
         "and 2 more; all are listed in the JSON lines"
     ]
-    assert len(predict("--model", model, music).stderr.splitlines()) == 12  # all, as no other output lists them
+    assert len(predict("--model", model, music).stderr.splitlines()) == 12  # all errors, as no other output lists them
 
 
 def test_predict_tells_files_of_the_same_name_apart(model: str, album: Path, tmp_path: Path) -> None:

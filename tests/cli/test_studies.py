@@ -130,7 +130,7 @@ def test_a_running_study_is_neither_resumed_nor_removed(store: StudyStore, tmp_p
 def test_a_study_runs_in_the_background(tmp_path: Path, tracks_folder: Path) -> None:
     """The study is stopped after the epoch in progress, resumed with more trials, and removed; no trial is repeated."""
     service = Service(str(tmp_path / "results"))
-    epochs = 12  # so that the study is stopped before it ends, even on a busy machine
+    epochs = 12  # enough to stop the study before it ends by itself, even on a busy machine
     service.submit("spring", tracks_folder, "--max-concurrent", "1", epochs=epochs)
     service.wait_for("spring", lambda study: study["places"]["running"] == 1)
     service.call("stop", "spring")

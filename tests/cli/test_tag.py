@@ -80,7 +80,7 @@ def test_written_genres_are_taken_back(certain: str, music: Path) -> None:
     assert result.stdout.splitlines()[-1] == "to undo this: raygenre tag --undo raygenre-tags.jsonl"
     assert present_genre(song).genres == (prediction(certain, song),)
     assert open_tags(song).provenance == {}
-    again = tag("music", "--write", "--model", "nowhere")  # no model is needed, as there is nothing to predict
+    again = tag("music", "--write", "--model", "nowhere")  # no model is needed, because nothing has to be predicted
     assert again.exit_code == 0, again.output
     assert "2 songs: 2 kept" in again.stdout.splitlines()
     undone = tag("--undo", "raygenre-tags.jsonl")
@@ -102,7 +102,7 @@ def test_genres_are_overwritten_under_the_users_names(certain: str, music: Path)
         assert open_tags(song).provenance["raygenre_model"] == "certain"
     assert "2 songs: 2 already with this genre" in tag(*arguments).stdout.splitlines()
     (entry, *_) = sorted(Path("results").rglob("predictions/*/*"))
-    assert len([*entry.parents[1].glob("*/*")]) == 4  # two per song, untagged and tagged, so no song is decoded again
+    assert len([*entry.parents[1].glob("*/*")]) == 4  # two entries per song, one without and one with the new tag
     set_genres(music / "old.mp3", "Changed since")
     undone = tag("--undo", "log")
     assert undone.exit_code == 1

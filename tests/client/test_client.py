@@ -283,7 +283,7 @@ def test_closing_cancels_the_other_files_at_once() -> None:
 
 
 def test_several_files_can_be_sent_inside_an_event_loop() -> None:
-    """This happens in a notebook, where the main thread runs an event loop."""
+    """In a notebook, for example, the main thread runs an event loop."""
 
     async def outcomes(url: str) -> int:
         with Client(url) as client:

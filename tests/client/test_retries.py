@@ -1,4 +1,4 @@
-"""Tests of when requests are retried, and after what delay."""
+"""Requests are retried only in the right cases, and after the right delay."""
 
 import random
 from datetime import UTC, datetime, timedelta

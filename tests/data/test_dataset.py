@@ -263,7 +263,7 @@ def test_an_evaluation_accepts_any_share_of_broken_files(tmp_path: Path) -> None
     assert data.counts == {"blues": 3, "jazz": 1}
     assert {file.path for file in data.broken} == {*REASONS, "jazz/pipe.wav", "polka/song.wav"}
     assert data.notes == ("no file of the class polka is usable, so the class is left out",)
-    with pytest.raises(DataError, match="7 of 11 files"):  # even though the levels are cached
+    with pytest.raises(DataError, match="7 of 11 files"):  # fails even though the levels are cached
         load(root, cache=cache)
     (root / "jazz" / "jazz00010.png").unlink()
     with pytest.raises(DataError, match="no file of the class jazz"):

@@ -77,7 +77,7 @@ def test_links_are_followed_once(tmp_path: Path) -> None:
     fill(tmp_path, ["music/rock/a.mp3", "nas/jazz/b.mp3"])
     (music / "all").symlink_to(music)
     (music / "jazz").symlink_to(nas / "jazz")
-    (music / "best").symlink_to(music / "rock")  # sorts before `rock`, but its files keep their real paths
+    (music / "best").symlink_to(music / "rock")  # comes before `rock`, but the files keep their real paths
     (nas / "jazz" / "back").symlink_to(music)
     (music / "loop").symlink_to("loop")
     result = scan(music)
@@ -114,7 +114,7 @@ def test_unreadable_songs_are_music_and_pipes_are_not_opened(tmp_path: Path) -> 
     os.mkfifo(tmp_path / "pipe.mp3")
     (tmp_path / "gone.mp3").symlink_to("nowhere")
     result = scan(tmp_path)
-    assert names(result, tmp_path) == ["gone.mp3", "pipe.mp3"]  # the errors are reported when the files are read
+    assert names(result, tmp_path) == ["gone.mp3", "pipe.mp3"]  # errors are reported only when these files are read
     assert result.left_out == ((tmp_path / "pipe", "it is not a regular file"),)
 
 

@@ -1,4 +1,4 @@
-"""Songs of the same artist, album or folder stay in the same subset."""
+"""Songs that share an artist, an album or a folder stay in the same subset."""
 
 import unicodedata
 from collections.abc import Mapping

@@ -127,7 +127,7 @@ def test_images_are_counted_and_named(tracks: Dataset, songs: Dataset, features:
         inputs_of(tracks, features, [0, 1])
     mixed = replace(songs, files=(tracks.files[0], *songs.files[1:]))
     assert images(mixed) == 1
-    inputs_of(mixed, features, [1])  # the image, track 0, is not requested
+    inputs_of(mixed, features, [1])  # works because track 0, the image, is not requested
 
 
 def test_a_file_that_is_gone_is_named(fresh: Dataset, features: Features, tmp_path: Path) -> None:

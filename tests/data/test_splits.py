@@ -255,7 +255,7 @@ def write_lists(
 
 
 def ids(first: int, last: int) -> list[str]:
-    """Return the ids numbered from `first` up to, but not including, `last` in each of SMALL's genres."""
+    """Return the ids with the numbers `range(first, last)` in each genre of SMALL."""
     return [f"{genre}.{number:05d}" for genre in SMALL.genres for number in range(first, last)]
 
 

@@ -34,7 +34,7 @@ def subset(tracks: Dataset, indices: list[int]) -> Dataset:
 
 
 def other_warnings(report: EvaluationReport) -> tuple[str, ...]:
-    """Return all warnings except the one saying that the untrained network is no better than chance."""
+    """Return all warnings except the one about a network that is no better than chance."""
     return tuple(warning for warning in report.warnings if "than chance" not in warning)
 
 

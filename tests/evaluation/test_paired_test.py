@@ -35,7 +35,7 @@ def test_p_values_equal_scipys_binomial_test(candidate: int, incumbent: int) -> 
 
 
 def test_the_interval_equals_that_of_resampled_tracks() -> None:
-    """The interval agrees with those from resampled tracks and from the normal approximation."""
+    """Resampling the tracks and the normal approximation give nearly the same interval."""
     test = PairedTest(both=90, only_candidate=35, only_incumbent=15, neither=59)
     differences = np.repeat([0, 1, -1, 0], [90, 35, 15, 59])
     drawn = np.random.default_rng(1).choice(differences, size=(4000, 199)).mean(axis=1)

@@ -16,7 +16,7 @@ SEEN = SeenTracks.of(TRACKS, LEVELS, train=[0, 1], test=[2, 3, 4])
 
 
 def members(dataset: Dataset, seen: SeenTracks | None, facts: TrackFacts) -> dict[str, str]:
-    """Return the ids of each slice's tracks as one string."""
+    """Return, for each slice, the ids of its tracks as one string."""
     return {
         part.name: "".join(np.array(dataset.tracks)[part.mask].tolist()) for part in make_slices(dataset, seen, facts)
     }

@@ -32,7 +32,7 @@ def copy_of_the_project(folder: Path) -> None:
     for path in Path(sys.prefix).iterdir():
         (folder / ".venv" / path.name).symlink_to(path)
     (folder / ".venv" / "run").unlink(missing_ok=True)
-    (folder / ".venv" / "run").touch()  # newer than pyproject.toml, so that make installs nothing
+    (folder / ".venv" / "run").touch()  # it is now newer than pyproject.toml, so make installs nothing
 
 
 @pytest.mark.slow
@@ -41,7 +41,7 @@ def test_the_quick_start_ends_with_an_answer(tmp_path: Path) -> None:
     copy_of_the_project(tmp_path)
     (tmp_path / "song.mp3").write_bytes(encode(synthesise("bells", seed=50), "mp3", "libmp3lame"))
     install, request = [block.text for block in blocks(ROOT / "README.md") if block.language == "sh"][:2]
-    tune, serve, *_ = install.splitlines()  # the other commands return tags for a real song
+    tune, serve, *_ = install.splitlines()  # the remaining commands return tags for a real song
     script = f"""
         set -e
         ip link set lo up

@@ -13,7 +13,7 @@ from raygenre.search.study.ledger import Ledger
 from raygenre.system.location import Location
 from tests.helpers.project import ROOT
 
-SHARE = 0.25  # share of memory that the layer fills
+SHARE = 0.25  # share of the machine's memory that the dense layer fills
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
-    """A local cluster whose only node runs no trials; the test adds more nodes."""
+    """A local cluster with one node, which cannot run trials; the tests add nodes that can."""
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
     yield cluster
     cluster.shutdown()

@@ -26,7 +26,7 @@ def test_predict_continues_after_ctrl_c(tmp_path: Path) -> None:
     music.mkdir()
     song = encode(noise(seconds=60, seed=0))
     for number in range(SONGS):
-        (music / f"{number:02d}.wav").write_bytes(song[:-1] + bytes([number]))  # unique, so that none is cached
+        (music / f"{number:02d}.wav").write_bytes(song[:-1] + bytes([number]))  # unique, so never cached
     torch.manual_seed(0)
     Classifier(GenreCNN(ModelConfig(genres=2)), ("bells", "storm")).save(tmp_path / "model")
     table.write_text("of last week\n")

@@ -1,4 +1,4 @@
-"""Few requests fail after kills on three nodes, and a lone HAProxy is back within seconds.
+"""Few requests fail when processes on three nodes are killed; HAProxy restarts within seconds.
 
 To store the counts with the test results, run `pytest -m slow --junitxml=FILE tests/faults/test_serving.py`.
 """

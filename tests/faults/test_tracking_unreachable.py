@@ -1,6 +1,6 @@
-"""Nothing is lost if MLflow is unreachable for a whole search or the driver is killed.
+"""No data is lost and no trial fails if MLflow is unreachable or the driver is killed during a search.
 
-No trials fail either. tests/servers/test_team.py covers a server that restarts while a driver is running.
+tests/servers/test_team.py covers a server that restarts while a driver is running.
 """
 
 import sqlite3
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def mlflow_server(tmp_path: Path) -> Iterator[MlflowServer]:
-    """An MLflow server that the test has to start."""
+    """An MLflow server that has not been started yet."""
     server = MlflowServer(tmp_path / "mlflow")
     yield server
     server.kill()
@@ -51,7 +51,7 @@ def test_the_embedded_database_may_be_locked(tmp_path: Path) -> None:
     lock.execute("BEGIN EXCLUSIVE")
     for step in range(1, 11):
         tracker.log(run, {"loss": 1 / step}, step=step)
-    until(lambda: tracker.unreachable_reason == "the database is locked")  # MLflow itself waits for 20 s
+    until(lambda: tracker.unreachable_reason == "the database is locked")  # MLflow would wait for 20 s
     assert not tracker.flush(0)
     lock.rollback()
     lock.close()

@@ -61,7 +61,7 @@ class Driver:
     ) -> None:
         self.storage = storage
         self.trials, self.epochs = trials, epochs
-        # With so few tracks and epochs, the model may be no better than chance; then only the user can promote it.
+        # --promote is needed because a model with so little training may be no better than chance.
         self._place = ["--promote", "--storage", str(storage), "--max-concurrent", str(concurrent), *options]
         self._new = [
             "--data", str(data), "--study", STUDY, "--trials", str(trials), "--epochs", str(epochs),
@@ -155,7 +155,7 @@ class Driver:
         assert all(sorted(trial.intermediate_values) == all_epochs for trial in trials)
         runs = self.runs()
         names = [run.info.run_name for run in runs]
-        # One run each for the search, every trial, the finalist, each of its repeats and the final training.
+        # There is one run for the search, each trial, the finalist, each of its repeats and the final training.
         assert len(names) == len(set(names)) == 1 + self.trials + 1 + REPEATS + 1, names
         assert {run.info.status for run in runs} == {"FINISHED"}
         of_trials = [run.info.run_id for run in runs if run.data.tags["role"] == "trial"]

@@ -1,4 +1,4 @@
-"""Creates folders of files that only look like songs and spectrograms."""
+"""Creates folders of files that are named like songs and spectrograms but have other content."""
 
 import os
 import struct

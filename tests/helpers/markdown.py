@@ -40,7 +40,7 @@ def prose(path: Path) -> str:
 
 
 def commands(path: Path) -> list[str]:
-    """Return each command in the `sh` blocks as a single line, without comments and leading assignments."""
+    """Return each command in the `sh` blocks as a single line, without comments or leading assignments."""
     text = "\n".join(block.text for block in blocks(path) if block.language == "sh")
     lines = (line.strip() for line in re.sub(r"\\\n\s*", "", text).splitlines())
     return [

@@ -34,7 +34,7 @@ class Watch:
         self._all_at_start = _resident(application)
 
     def change(self) -> Change:
-        """Return the change since this object was created."""
+        """Return how memory use has changed since this object was created."""
         assert _titled(f"ServeReplica:{self._application}:") == self._replicas, "a replica has died"
         grown = _resident(self._application) - self._all_at_start
         return Change(grown * 2**20, sum(map(_peak, self._replicas)) - self._replicas_at_start * 2**20)

@@ -135,7 +135,7 @@ def table(entries: list[tuple[bytes, bytes]], *, block_size: int = 4096, compres
             written += block + bytes([compression]) + b"crc!"
             waiting = []
     handles = b""
-    for block in (_block([]), _block(index)):  # the block that describes the table, and the index
+    for block in (_block([]), _block(index)):  # the metaindex block and the index block
         handles += _varint(len(written)) + _varint(len(block))
         written += block + b"\0crc!"
     return written + handles.ljust(40, b"\0") + struct.pack("<Q", MAGIC)
@@ -172,7 +172,7 @@ def _block(entries: list[tuple[bytes, bytes]]) -> bytes:
         )
         block += _varint(shared) + _varint(len(key) - shared) + _varint(len(value)) + key[shared:] + value
         previous = key
-    return block + struct.pack("<II", 0, 1)  # readers can only start at the first entry
+    return block + struct.pack("<II", 0, 1)  # one restart point, at the first entry
 
 
 def _field(number: int, value: int | bytes) -> bytes:

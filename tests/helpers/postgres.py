@@ -92,7 +92,7 @@ class Postgres:
         return f"postgresql+psycopg2://{USER}:{password}@127.0.0.1:{self.port}/{name}"
 
     def variables(self, name: str) -> dict[str, str]:
-        """Return libpq's environment variables for connecting to a database, even from other network namespaces."""
+        """Return libpq's environment variables for connecting to a database from any network namespace."""
         return {
             "PGHOST": str(self._folder),
             "PGPORT": str(self.port),

@@ -36,7 +36,7 @@ class RayNodes:
 
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
         self.environment = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
-        self._folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # short, as Ray's sockets require
+        self._folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # short enough for Ray's sockets
         programs = str(Path(sys.executable).parent)
         self._variables = {
             **os.environ,
@@ -46,7 +46,7 @@ class RayNodes:
             "RAY_DISABLE_IMPORT_WARNING": "1",
         }
         self._variables.pop("RAY_ADDRESS", None)
-        # Simulates nodes without the package, so the job must upload it.
+        # Simulate nodes on which raygenre is not installed, so that jobs must upload it.
         missing = self._folder / "missing" / "raygenre"
         missing.mkdir(parents=True)
         (missing / "__init__.py").write_text("raise ModuleNotFoundError(\"No module named 'raygenre'\")\n")

@@ -4,8 +4,8 @@ Run from the project's folder to add a storage's only search to timings.json:
     .venv/bin/python -m tests.helpers.record_timings NAME FOLDER
 
 The times come from the search's runs in MLflow. Repeats and the final training are logged to MLflow only when they end.
-Their progress, which a running search learns by polling their training states, is therefore reconstructed from the
-epoch durations.
+A running search polls their training states to follow their progress. This script reconstructs that progress from the
+epoch durations instead.
 """
 
 import json

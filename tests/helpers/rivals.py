@@ -1,8 +1,8 @@
 """A registry of versions that each always predict one genre, and tracks for comparing them.
 
 The versions are compared on the tracks in LABELS. No version was trained on the first 60 tracks (30 bells, 10 drone
-and 20 storm tracks). The next 10 are test tracks of every version and training tracks of all versions except BELLS, so
-a comparison with BELLS uses only 60 of its 70 test tracks.
+and 20 storm tracks). The next 10 are test tracks of every version, but all versions except BELLS were also trained on
+them. A comparison with BELLS therefore uses only 60 of its 70 test tracks.
 """
 
 import shutil

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def half(number: int) -> int:
     """Return half of an even number.
 
-    Odd numbers raise an error, except that 13 crashes the process and 17 makes it exit.
+    13 crashes the process, 17 makes the process exit, and all other odd numbers raise an error.
     """
     if number == 13:
         os.kill(os.getpid(), signal.SIGSEGV)

@@ -50,7 +50,7 @@ def main(work: Path) -> None:
     serve.start(proxy_location="EveryNode", http_options={"host": "127.0.0.1", "port": PORT})
     serve.run(app(Settings()))
     picture = write_png(levels(torch.from_numpy(synthesise("bells", seed=0))).numpy())
-    # Two cores have to run three nodes, the clients and a starting replica, so only one request in ten is a prediction.
+    # Three nodes, the clients and a starting replica share two cores, so only one request in ten is a prediction.
     requests: list[Request] = [("/v1/predict", picture), *[("/v1/model", None)] * 9]
     deaths: dict[str, Callable[[], object]] = {
         "replica": lambda: kill("ray::ServeReplica"),

@@ -16,7 +16,7 @@ def read() -> dict[str, tuple[Work, Observed, float]]:
 
 
 def at(seen: Observed, now: float) -> Observed:
-    """Return what had been observed of a recorded search by the given time."""
+    """Return the observations of a recorded search up to the given time."""
     phases = {name: start for name, start in seen.phases.items() if start <= now}
     return Observed(
         phases=phases,

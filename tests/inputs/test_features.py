@@ -52,7 +52,7 @@ def test_summaries_are_means_of_standardised_features(features: Features) -> Non
     summaries = features.summaries(windows)
     assert summaries.shape == (len(windows), RANGES)
     normalised = features.pretrained.network.pooled(torch.tensor(windows)).detach().numpy()
-    size = -(-windows.shape[1] // RANGES)  # the first ranges have one feature more than the others
+    size = -(-windows.shape[1] // RANGES)  # the first ranges contain one more feature than the rest
     assert summaries[:, 0] == pytest.approx(normalised[:, :size].mean(axis=1), rel=1e-5)
     # The summaries are standardised with the pretrained network's own statistics, so they differ from plain means.
     assert not np.allclose(summaries, np.stack([part.mean(axis=1) for part in np.array_split(windows, RANGES, 1)], 1))

@@ -1,7 +1,7 @@
 """Tests on a real cluster: repeated applies, upgrades, drained zones, removal and two teams.
 
-The tests run only if KUBECONFIG is set, and they require the operator. They install `prod` in their own namespaces. Its
-pods must become ready, so the nodes need the image, unless their kubelets only pretend to run pods. One test
+The tests run only if KUBECONFIG is set, and they require the operator. They install `prod` in their own namespaces. The
+pods of `prod` must become ready, so the nodes need the image, unless their kubelets only pretend to run pods. One test
 temporarily cordons a zone and drains it of endpoint pods, unless the zone also runs an endpoint from another namespace.
 """
 
@@ -113,7 +113,7 @@ def test_workers_of_a_drained_zone_start_in_the_others(prod: Installation) -> No
     lost = min(zones, key=lambda zone: (bool(heads & {*zones[zone]}), zone))
     if busy := cluster.others(zones[lost], prod.namespace):
         pytest.skip(f"the zone {lost} also runs other endpoints: {', '.join(busy[:3])}")
-    gone = zones[lost][0]  # assumed for pods without a node, so that they do not count as running
+    gone = zones[lost][0]  # stands for the node of unscheduled pods, so that they are not counted
     with cluster.drained(zones[lost]):
         prod.wait(
             f"{number} workers run outside the zone {lost}",

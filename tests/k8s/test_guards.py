@@ -1,4 +1,4 @@
-"""The overlays have all required parts; `k8s.check` detects only incorrect parts."""
+"""The overlays have all required parts, which `k8s.check` does not verify."""
 
 from typing import Any
 

@@ -13,7 +13,7 @@ SYSTEM = {"cpu": Decimal("1.1"), "memory": Decimal(10**9)}
 
 
 def count(pod: Pod) -> int:
-    """Return how many copies of a pod may run at once: 0 for jobs, because they end before the endpoint starts."""
+    """Return how many copies of a pod may run at once; jobs end before the endpoint starts, so they count as 0."""
     if pod.owner["kind"] == "Job":
         return 0
     if pod.role == WORKER:

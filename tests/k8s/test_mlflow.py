@@ -110,7 +110,7 @@ def test_passwords_of_mlflow_are_changed(tmp_path: Path) -> None:
 
 
 def in_container(folder: Path, uri: str, path: Path, part: str, old: str = "", new: str = "", **settings: str) -> None:
-    """Run one of the page's commands for MLflow's container, selected by `part`, with `new` in place of `old`."""
+    """Replace `old` with `new` in the only command for MLflow's container that contains `part`, and run the command."""
     prefix = "kubectl -n raygenre exec deployment/mlflow -- "
     [command] = [one.removeprefix(prefix) for one in steps(path, prefix) if part in one]
     environment = {

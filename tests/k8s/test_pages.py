@@ -106,7 +106,7 @@ def test_people_who_run_searches_may_do_what_the_pages_say(project: Path) -> Non
 
 
 def test_an_administrator_of_a_namespace_can_apply_their_part(project: Path) -> None:
-    """The built-in role `admin` grants rights for these kinds, the component's ClusterRole those for Ray's kinds."""
+    """The built-in role `admin` covers the listed kinds, and the component's ClusterRole covers Ray's kinds."""
     [command] = steps(page("teams"), "kubectl apply ")
     [values] = re.findall(r"component in \(([a-z,]+)\)", command)
     overlay = shown(project, page("teams"), "team-a", 1)

@@ -91,7 +91,7 @@ def test_a_warning_is_printed_and_is_no_failure(
 ) -> None:
     monkeypatch.delenv("KUBERAY_CRDS", raising=False)
     monkeypatch.setattr(rendering, "render", lambda *_: some("results"))
-    monkeypatch.setattr("k8s.check.__main__.problems", lambda *_: [])  # it would report unused claims
+    monkeypatch.setattr("k8s.check.__main__.problems", lambda *_: [])  # the check would report unused claims
     with asked(tmp_path, warned={"results": "this will go with 1.37"}):
         assert main(["prod"]) == 0
     printed = capsys.readouterr().out

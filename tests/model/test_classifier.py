@@ -262,7 +262,7 @@ def test_genres_that_are_not_distinct_names_are_refused(
 
 
 def test_reversed_genres_of_a_format_3_search_are_refused(tmp_path: Path) -> None:
-    """A search records training tracks per genre in the original order, so a reversal is noticed."""
+    """A search records the number of training tracks per genre in the original order, so a reversal is detected."""
     counts = dict.fromkeys(GENRES, 10)
     replace(classifier(), origin={"train_counts": counts}).save(tmp_path / "model")
     edit(tmp_path / "model", as_format_3=True)

@@ -34,7 +34,7 @@ def features() -> NDArray[np.float32]:
     values = random.standard_normal((TRACKS, 20))
     values[:, :3] += 3 * np.eye(3)[LABELS]
     scaled: NDArray[np.float32] = (values * np.logspace(-1, 3, 20) + 50).astype(np.float32)
-    scaled.flags.writeable = False  # like arrays in Ray's object store
+    scaled.flags.writeable = False  # read-only, like arrays in Ray's object store
     return scaled
 
 

@@ -64,7 +64,7 @@ def test_a_loaded_classifier_needs_nothing_else(original: Classifier, saved: Pat
 
 
 def test_a_saved_copy_of_a_loaded_classifier_is_the_same(saved: Path, tmp_path: Path) -> None:
-    """For example, the registry loads a classifier and then stores it."""
+    """Loaded classifiers are saved again, for example when the registry stores them."""
     loaded = Classifier.load(saved)
     loaded.save(tmp_path / "copy")
     assert Classifier.load(tmp_path / "copy").sha256 == loaded.sha256
@@ -78,7 +78,7 @@ def test_a_missing_extractor_is_named_with_the_remedy(model: Path, missing: str)
         shutil.rmtree(model / FOLDER)
     with pytest.raises(ClassifierError, match=r"extractor is missing or damaged; restore the classifier's folder") as e:
         Classifier.load(model)
-    assert "pretrained install" not in str(e.value)  # that command would install the network in a different folder
+    assert "pretrained install" not in str(e.value)  # that command would not restore the classifier's folder
 
 
 def test_another_extractor_is_refused(model: Path, tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def test_only_whole_patches_are_used() -> None:
 
 
 def test_a_patch_is_computed_as_soon_as_its_samples_are_there() -> None:
-    """Otherwise, memory use would grow with the length of a recording."""
+    """If patches were computed later, memory use would grow with the length of the recording."""
     taken = 0
 
     def blocks() -> Iterator[NDArray[np.float32]]:

@@ -1,4 +1,4 @@
-"""A test runs each command in the documents, or this file explains why none does.
+"""Each command in the documents is run by a test, or this file explains why it is not run.
 
 The quick start, `raygenre` commands and requests to the endpoint run as written; for other commands, tests run the same
 programs.

@@ -75,7 +75,7 @@ def files(folder: Path) -> dict[Path, bytes]:
 def test_artifacts_are_read_and_written_where_it_is(
     storage: Storage, original: Storage, caplog: pytest.LogCaptureFixture
 ) -> None:
-    _artifact_repos_cache.clear()  # keyed by run ID, which both storages share; a new process has an empty cache
+    _artifact_repos_cache.clear()  # the cache's keys are run IDs, which are the same in both storages
     before = files(original.root)
     [stored] = (storage.root / "artifacts").rglob("note.txt")
     stored.write_text("its own")
@@ -197,7 +197,7 @@ def test_running_search_keeps_its_addresses(original: Storage, tmp_path: Path) -
 
 
 def test_artifacts_apart_from_their_database_stay_there(tmp_path: Path) -> None:
-    """The database was created with --tracking-uri and a different --storage, whose folder contains the artifacts."""
+    """The database is in one folder, because of --tracking-uri; the artifacts are in another, given by --storage."""
     database = empty_storage(tmp_path / "database")
     apart = Storage(tmp_path / "apart", database.tracking_uri)
     server = Server(apart)

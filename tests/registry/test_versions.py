@@ -157,7 +157,7 @@ def test_a_failing_bucket_counts_as_unreachable(server: Server, monkeypatch: pyt
 
 
 def new_registry(folder: Path, number: int) -> tuple[Server, MlflowClient]:
-    """Return a registry with the given number of versions, none of which have files."""
+    """Return a registry with the given number of versions, all without files."""
     server = Server(empty_storage(folder))
     client = server.client
     client.create_registered_model("raygenre")

@@ -116,7 +116,7 @@ def test_a_space_for_the_head_has_only_its_values(songs: Dataset, tmp_path: Path
     path.write_text("width: 8\n")
     for base in (None, asdict(config)):
         given: dict[str, Any] = {"space": path} | ({} if base else {"model": "pretrained"})
-        with pytest.raises(SpaceError, match="width has no effect on a network on pretrained features; use only"):
+        with pytest.raises(SpaceError, match="width has no effect on a network that uses pretrained features; use"):
             searched(songs, base, **given)
     path.write_text("network: head\n")
     with pytest.raises(SpaceError, match="--model sets the network; remove the line"):

@@ -27,7 +27,7 @@ def train(ledger: Ledger, values: dict[str, float], loss: float, *, epochs: int 
 
 @pytest.fixture
 def studies(tracks: Dataset, tmp_path: Path) -> Location:
-    """Two earlier studies, one of them still open in its driver."""
+    """Two earlier studies, one of which is still open in a driver."""
     for name, losses in (("spring", (0.5, 0.3, 0.4)), ("autumn", (0.2, 0.9))):
         ledger = new_ledger(tmp_path, tracks, name, trials=4)
         for number, loss in enumerate(losses):
@@ -67,7 +67,7 @@ def test_only_what_fits_into_the_space_is_taken(tracks: Dataset, studies: Locati
 
 def test_a_study_of_another_network_is_refused(tracks: Dataset) -> None:
     head = EarlierSetting("autumn", 3, {"network": "head", "dropout": 0.3, "learning_rate": 1e-3, "decay": 0.1})
-    with pytest.raises(OptionError, match="its network is head, but that of this search is cnn"):
+    with pytest.raises(OptionError, match="its network is head, but this search trains cnn"):
         resolved(tracks, [head])
 
 

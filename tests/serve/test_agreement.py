@@ -40,7 +40,7 @@ def test_command_pyfunc_and_endpoint_agree(
 
     assert by_pyfunc == pytest.approx(by_command, abs=TOLERANCE)
     assert by_endpoint == pytest.approx(by_command, abs=TOLERANCE)
-    assert np.ptp(by_command, axis=0).max() > 100 * TOLERANCE  # the tracks differ by far more than the tolerance
+    assert np.ptp(by_command, axis=0).max() > 100 * TOLERANCE  # tracks differ by far more than TOLERANCE
     for probabilities in (by_command, by_pyfunc, by_endpoint):
         assert accuracy(probabilities, tracks.labels) == record["accuracy"]
 

@@ -86,7 +86,7 @@ def test_a_refusal_arrives_although_the_file_is_not_read(url: str, share_of_limi
 
 
 def rounded(text: str) -> str:
-    """Return a text with its numbers rounded, because the last decimals depend on the windows in a batch."""
+    """Return a text with its numbers rounded, because their last decimals depend on which windows share a batch."""
     return re.sub(r"\d+\.\d+(e-\d+)?", lambda number: f"{float(number[0]):.4f}", "".join(text.split(" ")))
 
 

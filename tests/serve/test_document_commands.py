@@ -13,7 +13,8 @@ from raygenre.audio.synthesis import synthesise
 from tests.helpers.markdown import DOCUMENTS, commands, label
 from tests.helpers.sounds import encode
 
-GUIDES = ("README.md", "docs/serving.md", "serve/README.md")  # the others send requests with keys or to a cluster
+# Requests in other documents need API keys or a cluster.
+GUIDES = ("README.md", "docs/serving.md", "serve/README.md")
 REQUESTS = sorted({c for path in DOCUMENTS if label(path) in GUIDES for c in commands(path) if c.startswith("curl ")})
 
 

@@ -1,4 +1,4 @@
-"""A request's files get their own outcomes, and the time limit moves as audio is decoded."""
+"""Each file in a request gets its own outcome, and decoded audio extends the time limit."""
 
 import asyncio
 from dataclasses import replace
@@ -42,7 +42,7 @@ async def fail(deadline: Deadline) -> Answer:
 
 
 async def decode(deadline: Deadline) -> Answer:
-    """Decode audio for ten times the time limit; each piece extends the limit by the time for two more pieces."""
+    """Decode audio for ten times the time limit; each piece extends the limit by twice the time that a piece takes."""
     for _ in range(20):
         await asyncio.sleep(0.02)
         deadline.add_audio(0.04 * AUDIO_SPEED)

@@ -264,7 +264,7 @@ def test_a_challenger_answers_its_share(client: httpx.Client, changing: Storage,
     assert client.get("/v1/model").json()["challenger"]["version"] == str(version)
     assert client.get("/v2/models/raygenre").json()["versions"] == [serving(client), str(version)]
     body, headers = binary_request("file", "BYTES", [1], pack([picture]))
-    for number, genre in ((serving(client), "bells"), (str(version), "storm")):  # each is addressed by its version
+    for number, genre in ((serving(client), "bells"), (str(version), "storm")):  # requests name the version
         url = f"/v2/models/raygenre/versions/{number}/infer"
         named_answers = [outputs(client.post(url, content=body, headers=headers)) for _ in range(4)]
         assert [answer["genre"] for answer in named_answers] == [[genre]] * 4

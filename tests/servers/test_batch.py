@@ -51,7 +51,7 @@ def test_songs_in_a_store_are_predicted_and_rendered(s3: Any, tmp_path: Path) ->
     command += ("--model", tmp_path / "model", "--storage", tmp_path)
     first = raygenre(*command)
     assert first.returncode == 1, first.stderr
-    [error] = first.stderr.splitlines()  # the only line, so none of Ray's files are mentioned
+    [error] = first.stderr.splitlines()  # only one line, so Ray's files are not mentioned
     assert error.startswith(f"error: s3://{BUCKET}/music/jazz/note.mp3: the file is neither a PNG nor audio")
     store = pyarrow.fs.S3FileSystem(
         access_key=KEYS["AWS_ACCESS_KEY_ID"],

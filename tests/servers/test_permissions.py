@@ -26,7 +26,7 @@ def versions(team: Team, singer: str, tmp_path: Path, monkeypatch: pytest.Monkey
     with suppress(TrackingError):  # it may already exist from an earlier search
         client.create_registered_model("raygenre")
     before = champion.find(server)
-    experiment = server.experiment_id  # the guest may only read it
+    experiment = server.experiment_id  # the guest may only read this experiment
     search = client.create_run(experiment, tags={"role": "search"}).info.run_id
     final = client.create_run(experiment, tags={"mlflow.parentRunId": search}).info.run_id
     created = [client.create_model_version("raygenre", "s3://nothing/at/all", run_id=final).version for _ in range(2)]

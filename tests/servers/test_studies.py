@@ -72,7 +72,7 @@ def options(study: str, data: Path) -> list[str]:
 
 @contextmanager
 def shares_of_each_minute(service: Service) -> Iterator[list[dict[str, tuple[float, float]]]]:
-    """Yield a list to which each study's mean numbers of used and granted places are added every full minute."""
+    """Yield a list that gets a new item per minute: each study's mean numbers of used and granted places."""
     minutes: list[dict[str, tuple[float, float]]] = []
     ended = threading.Event()
 
@@ -105,7 +105,7 @@ def test_studies_survive_their_surroundings(
     tracks_folder: Path,
     record_property: Callable[[str, object], None],
 ) -> None:
-    service.call("set", "--user-limit", "0")  # so that no study is done before the last one has started
+    service.call("set", "--user-limit", "0")  # so that no study ends before all have started
     with service.start("submit", *options("spring", tracks_folder)) as submitter, ThreadPoolExecutor() as pool:
         others = [pool.submit(service.call, "submit", *options(study, tracks_folder)) for study in ("autumn", "winter")]
         while not any(study.name == "spring" and study.job for study in service.studies()):

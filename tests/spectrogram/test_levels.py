@@ -192,8 +192,8 @@ def test_burst_is_loudest_in_its_columns(second: float) -> None:
     start = round((second - 0.25) * SAMPLE_RATE)
     samples[start : start + len(burst)] = burst
     loud = np.flatnonzero(levels(torch.from_numpy(samples)).float().mean(dim=0) > 150)
-    # The axes are 334.8 pixels wide and show 30 s; the first of the 333 columns is their second pixel; each pixel shows
-    # the last frame within it.
+    # The axes show 30 s and are 334.8 pixels wide. The first of the 333 columns is the second pixel of the axes. Each
+    # pixel shows the last frame within its time span.
     assert loud.mean() == pytest.approx(second / 30 * 334.8 - 2, abs=1)
     assert len(loud) == pytest.approx(0.5 / 30 * 334.8, abs=2)
 

@@ -1,4 +1,4 @@
-"""Submitted options are restored completely, and include the files that they refer to."""
+"""Submitted options are restored completely, together with the files that they refer to."""
 
 import json
 from pathlib import Path

@@ -52,7 +52,7 @@ def test_long_tmpdir_gives_a_private_folder(short: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("TMPDIR", f"{longest(short)}x")
     assert ray_folder((short,)) == private(short)
     assert private(short).stat().st_mode & 0o777 == 0o700
-    monkeypatch.setenv("RAY_TMPDIR", str(private(short)))  # as the caller does; a second call returns the same folder
+    monkeypatch.setenv("RAY_TMPDIR", str(private(short)))  # use_ray_folder sets it too
     assert ray_folder((short,)) is None
 
 

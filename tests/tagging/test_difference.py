@@ -1,4 +1,4 @@
-"""The old version of a file is restored from the new version and their difference."""
+"""The old version of a file is restored from the new version and the stored difference."""
 
 import io
 from pathlib import Path

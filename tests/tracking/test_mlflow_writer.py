@@ -1,4 +1,4 @@
-"""Updates reach MLflow in any order, even if a driver dies, and no update blocks another."""
+"""Updates queued in any order reach MLflow, even if a driver dies; no update blocks another."""
 
 import itertools
 import json

@@ -32,7 +32,7 @@ assert not {"mlflow", "requests"} & {*sys.modules}
 
 
 class Answer(BaseHTTPRequestHandler):
-    """Responds to every request as MLflow does when asked for the experiment."""
+    """Responds to every request as MLflow responds to a request for the experiment."""
 
     def do_GET(self) -> None:
         content = json.dumps({"experiment": {"experiment_id": "7", "name": "raygenre"}}).encode()

@@ -88,7 +88,7 @@ def test_repeated_inputs_are_logged_once(tracker: Tracker, server: Server) -> No
         for use, digest in (("training", "a"), ("test", "b"))
     ]
     run = tracker.start("search", "search")
-    for _ in range(2):  # the second time, as if a driver had resumed the search
+    for _ in range(2):  # the second pass simulates a resumed search
         tracker.log_inputs(run, parts)
         inputs = server.client.get_run(delivered(tracker, run)).inputs
         assert inputs is not None
@@ -150,7 +150,7 @@ def test_the_next_driver_repeats_no_updates(storage: Storage, server: Server, tm
 def test_a_driver_that_lost_its_notes_creates_no_duplicates(
     storage: Storage, server: Server, tmp_path: Path, lost: str
 ) -> None:
-    """A killed driver loses its records of what MLflow has received; a crash of the machine loses the last lines."""
+    """A killed driver loses its records of delivered updates; a crash of the machine loses the spool's last lines."""
     rows = [{"loss": 1.0 / epoch, "rate": 0.1, "epoch": epoch} for epoch in (1, 2, 3)]
     tracker = Tracker(Server(storage), tmp_path, tmp_path.name)
     parent = tracker.start("search", "search")
@@ -269,7 +269,7 @@ class FixedStatus:
 
 
 def search_without_a_server(uri: str, folder: Path) -> str:
-    """Log as a search does, check that logging is fast and loses nothing, and return why MLflow is unreachable."""
+    """Log as a search does, check that logging is fast and loses nothing, and return the reason for the outage."""
     tracker = Tracker(Server(Storage(folder, uri)), folder / "study", "unreachable")
     started = time.monotonic()
     run = tracker.start("trial", "trial")
@@ -325,7 +325,7 @@ class Front:
     """
 
     def __init__(self, target: MlflowServer, *, port: int = 0, late: float | None = None) -> None:
-        """Forward requests; with `late`, the first of each kind arrives `late` s later and gets no response."""
+        """Forward requests; with `late`, the first request of each kind is delayed by `late` s and gets no response."""
         self.lost: set[str] = set()
         self.late: list[threading.Timer] = []
         lost, timers = self.lost, self.late

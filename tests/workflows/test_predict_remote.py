@@ -1,4 +1,4 @@
-"""Songs are sent to an endpoint, whose failures are reported as errors for these songs."""
+"""Songs are sent to an endpoint; if it fails, errors are reported for these songs."""
 
 import json
 from pathlib import Path

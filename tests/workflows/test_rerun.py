@@ -46,7 +46,7 @@ def command(finished: FinishedSearch, *arguments: str) -> Result:
 
 
 def ignored(_: list[Difference]) -> None:
-    """Ignore the differences of a replay, for tests that check them afterwards."""
+    """Do nothing when a replay reports differences; a test can check the returned differences instead."""
 
 
 @pytest.mark.parametrize("role", ["trial", "finalist", "final"])

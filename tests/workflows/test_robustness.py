@@ -1,4 +1,4 @@
-"""Changes to a song that are hardly audible hardly change its levels; stronger ones do."""
+"""Barely audible changes to a song hardly affect its levels, unlike stronger changes."""
 
 import runpy
 import sys

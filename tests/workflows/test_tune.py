@@ -229,7 +229,7 @@ def test_resuming_a_finished_study_changes_nothing(finished: FinishedSearch) -> 
 def test_a_pending_promotion_does_not_fail_the_search(
     finished: FinishedSearch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """This happens if a killed process left behind a lock that only an administrator may delete."""
+    """A promotion stays pending if a killed process left a lock that only an administrator may delete."""
 
     def stale(*arguments: object, **named: object) -> None:
         raise LockLostError("another process did not release the lock")
@@ -299,7 +299,7 @@ def test_a_search_without_a_complete_trial_ends(tracks: Dataset, ray_cluster: No
 
 
 def test_the_next_driver_ends_runs_of_a_killed_driver(tracks: Dataset, tmp_path: Path) -> None:
-    """For example, a final training run is obsolete if further trials led to a different winner."""
+    """For example, an unfinished final training run is obsolete once further trials have led to a different winner."""
     storage = empty_storage(tmp_path)
     ledger = new_ledger(storage.studies.folder, tracks)
     killed = Tracker(Server(storage), ledger.folder, ledger.id)

@@ -104,7 +104,7 @@ class SearchConfig:
         for name, entry in self.space.items():
             parse_entry(name, entry)
         if "network" in self.distributions:
-            raise SpaceError("network cannot be searched; search with one network and then with the other")
+            raise SpaceError("network cannot be searched; run a separate search for each network")
         if not self.distributions:
             raise SpaceError("the space has only fixed values; specify a range or choices for at least one of them")
         check_objectives(self.objectives, scheduler=self.scheduler)
@@ -140,7 +140,7 @@ class SearchConfig:
 
     @property
     def first_points(self) -> list[dict[str, Value]]:
-        """Points of the space that are tried before the sampler chooses any."""
+        """Points of the space that are tried before those that the sampler chooses."""
         space = self.distributions
         defaults = nearest_point(space, Setting(batch_size=self.batch_size, augmentation=self.augmentation))
         return [complete(point, space, defaults=defaults, fixed=self.fixed) for point in self.starts or [{}]]

@@ -61,7 +61,7 @@ def is_multi_objective(names: Sequence[str]) -> bool:
 
 
 def measure(names: Sequence[str], model: Network, rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Return the values of the objectives for a trained network, keyed by prefixed name.
+    """Return the values of the objectives for a trained network; each key is an objective's prefixed name.
 
     Args:
         rows: metrics of each training epoch.

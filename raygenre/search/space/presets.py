@@ -50,8 +50,8 @@ HEAD_NAMES = (
 
 PRESETS: dict[PresetName, Preset] = {
     "original": Preset(epochs=40, batch_size=16),
-    # Fewer than 200 000 parameters. Trained on crops, a network sees a different 9 s of each track in every epoch, and
-    # a step takes less than a third of the time that whole tracks would take.
+    # The network has fewer than 200 000 parameters. Training on crops shows it a different 9 s of each track in every
+    # epoch, and a step takes less than a third of the time of a step on whole tracks.
     "improved": Preset(
         epochs=100,
         batch_size=16,
@@ -67,8 +67,8 @@ PRESETS: dict[PresetName, Preset] = {
             "masks": 2,
             "distortion": 1.0,
             "averaging": 0.998,
-            # AdamW with batch normalisation and warm-up trains well at higher learning rates than NAdam without either.
-            # With 4e-3 and batches of 16, the validation loss after 60 epochs is lower than with 2e-3 and batches
+            # With batch normalisation and warm-up, AdamW trains well at higher learning rates than NAdam does without
+            # them. With 4e-3 and batches of 16, the validation loss after 60 epochs is lower than with 2e-3 and batches
             # of 32.
             "learning_rate": {"low": 5e-4, "high": 1e-2, "log": True},
         },

@@ -76,8 +76,8 @@ def sampler(name: SamplerName, *, seed: int, trials: int, past_trials: int = 0) 
     Args:
         trials: number of trials in the study. A third of them, but at least 3 and at most 10, get random settings
             before TPE or the Gaussian process takes over.
-        past_trials: number of trials that the study already has. It is part of the seed, because otherwise a resumed
-            study, whose sampler starts without any state, would repeat its first settings.
+        past_trials: number of trials that the study already has. This number is part of the seed. Otherwise, the
+            sampler of a resumed study, which starts without any state, would repeat the study's first settings.
 
     Raises:
         ValueError: the name is unknown.

@@ -33,9 +33,9 @@ class SpaceError(RaygenreError, ValueError):
 
 @dataclass(frozen=True)
 class Setting:
-    """Hyperparameters of one trial; the defaults form the project's original setting.
+    """The hyperparameters of one trial; the default values are the project's original setting.
 
-    `Plan` holds the values that all trials of a search share, such as the number of genres or epochs, and the hardware.
+    `Plan` holds the values that all trials of a search share, such as the number of genres and the device.
 
     Attributes:
         width: channels of the first convolution; the others have 2, 3 and 4 times as many, or 2 and 4 times as many if
@@ -113,8 +113,8 @@ def default_entries(epochs: int) -> dict[str, Entry]:
         # tracks.
         "dropout": {"low": 0.0, "high": 0.5},
         # The range contains NAdam's default, 1e-3. It ends at 5e-3 because training without normalisation usually
-        # diverges there and above, and it is logarithmic because the ratio of two learning rates matters, not their
-        # difference.
+        # diverges at this rate and above. The range is logarithmic because the ratio of two learning rates matters,
+        # not their difference.
         "learning_rate": {"low": 2e-4, "high": 5e-3, "log": True},
         # From the first to the last epoch, the weakest decay reduces the learning rate to 91 %, the strongest to 10 %.
         "decay": {"low": 0.1 / epochs, "high": 9 / epochs, "log": True},
@@ -130,7 +130,7 @@ def parse_entry(name: str, raw: object) -> Entry:
     """Check an entry and return it, converting strings such as `1e-3`, which YAML does not read as numbers.
 
     Raises:
-        SpaceError: the name is unknown, or a trial cannot be trained with the values.
+        SpaceError: the name is unknown, or the entry is invalid.
     """
     if name not in KINDS:
         raise SpaceError(unknown_name(name, KINDS))

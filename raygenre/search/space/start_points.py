@@ -50,7 +50,7 @@ def complete(
 def outside_space(
     point: Mapping[str, object], space: Mapping[str, BaseDistribution], *, fixed: Mapping[str, Value]
 ) -> str:
-    """Return a text that names the first value outside a space and the allowed values; empty if all are inside."""
+    """Return a description of the first value that is outside a space; empty if all values are inside."""
     for name, value in point.items():
         if name in space:
             if not _contains(space[name], value):

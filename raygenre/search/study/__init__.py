@@ -1,1 +1,1 @@
-"""The Optuna study on disk or at a URL: ledger, locks and checkpoints."""
+"""An Optuna study on disk or at a URL: its ledger, locks and checkpoints."""

@@ -46,9 +46,9 @@ def storage(folder: Path, url: str | None) -> BaseStorage:
             return RDBStorage(url, engine_kwargs=options)
         except ImportError as error:
             raise StudyError(
-                f"the database of --study-url cannot be used: {error} (PostgreSQL needs `pip install "
-                "'raygenre[servers]'` and an address that starts with postgresql+psycopg2://, MySQL `pip install "
-                "pymysql` and mysql+pymysql://)"
+                f"the database of --study-url cannot be used: {error} (for PostgreSQL, run `pip install "
+                "'raygenre[servers]'` and use an address that starts with postgresql+psycopg2://; for MySQL, run `pip "
+                "install pymysql` and use an address that starts with mysql+pymysql://)"
             ) from error
         except SQLAlchemyError as error:
             first_line = masked(str(error).splitlines()[0])
@@ -114,7 +114,10 @@ def acquire_lock(folder: Path) -> int:
 
 
 def _drop_incomplete_entry(journal: Path) -> None:
-    """Remove an incomplete last line left by a full disk or a killed driver; Optuna would append an entry to it."""
+    """Remove an incomplete last line, to which Optuna would otherwise append its next entry.
+
+    A full disk or a killed driver may leave such a line.
+    """
     if not journal.exists():
         return
     with journal.open("r+b") as file:

@@ -1,4 +1,4 @@
-"""Selects the checkpoints that a study keeps: those of the best and the unfinished trials."""
+"""Selects the checkpoints that a study keeps: those of the best trials and of unfinished ones."""
 
 from collections.abc import Iterable
 

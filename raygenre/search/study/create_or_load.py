@@ -69,7 +69,7 @@ def create_study(location: Location, *, config: SearchConfig, split: Split, url:
         study = optuna.create_study(
             study_name=name, storage=database or storage(folder, None), directions=directions, load_if_exists=True
         )
-        # If a study has no configuration, a driver died while creating it, so it may be created again.
+        # A study without a configuration is left by a driver that died while creating it, so it may be created again.
         leftovers = [name for name in location.names() if not name.startswith(UNFINISHED) and name not in _OWN_FILES]
         if CONFIG in study.user_attrs or leftovers:
             contents = f" (its folder {location} contains {', '.join(leftovers)})" if leftovers else ""
@@ -113,7 +113,7 @@ def load_study(location: Location, *, url: str | None) -> StudyHandle:
             if CONFIG not in study.user_attrs:
                 if SPLIT not in study.user_attrs:
                     raise KeyError(CONFIG)
-                # The driver that created the study died before its last step; run.yaml contains the configuration.
+                # The driver died just before it stored the configuration in the study, but run.yaml contains it.
                 study.set_user_attr(CONFIG, SearchConfig(**config_file.read(folder / config_file.NAME)).to_json())
             if (folder / _ID_FILE).read_text() != study.user_attrs[ID]:
                 raise StudyError(
@@ -145,7 +145,7 @@ def _claim(study: Study, location: Location) -> None:
 
 
 def _is_copy(folder: Path, original: Path, study_id: str) -> bool:
-    """Return whether a different folder, which still exists, belongs to the same study."""
+    """Return whether `original` still exists, belongs to the same study and is a different folder."""
     file = original / _ID_FILE
     return file.is_file() and file.read_text() == study_id and not file.samefile(folder / _ID_FILE)
 

@@ -1,7 +1,7 @@
-"""Combines several Optuna storages into a single one, for Optuna's dashboard.
+"""Combines several Optuna storages into a single one for Optuna's dashboard.
 
-Each of our studies has its own journal, but the dashboard shows only one storage. To make the ids unique, 2³² times the
-index of the storage, counted from 0, is added to each id.
+Each of our studies has its own journal, but the dashboard shows only one storage. To keep the ids unique, each id is
+increased by 2³² times the index of its storage, counted from 0.
 """
 
 import copy
@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from raygenre.errors import RaygenreError
 
-MAX_LENGTH = 200  # maximum length of a study's attribute; the split and the configuration have thousands of characters
+MAX_LENGTH = 200  # maximum length of a study's attribute; the split and the configuration are much longer
 
 _STRIDE = 1 << 32
 
@@ -124,7 +124,7 @@ class DashboardStorage(BaseStorage):
         storage.set_trial_system_attr(trial, key, value)
 
     def _locate(self, number: int) -> tuple[BaseStorage, int]:
-        """Return the storage of a study or trial, and its id there."""
+        """Return the storage that contains a study or trial, and the id that this storage uses for it."""
         index, own = divmod(number, _STRIDE)
         if index >= len(self._storages):
             raise KeyError(number)
@@ -132,7 +132,11 @@ class DashboardStorage(BaseStorage):
 
     @staticmethod
     def _renumbered(trial: FrozenTrial, neighbour: int) -> FrozenTrial:
-        """Return a copy of a trial with its unique id, given the unique id of any study or trial in its storage."""
+        """Return a copy of a trial that has the unique id instead of the storage's own id.
+
+        Args:
+            neighbour: the unique id of any study or trial in the same storage.
+        """
         renumbered = copy.copy(trial)
         renumbered._trial_id += neighbour - neighbour % _STRIDE
         return renumbered

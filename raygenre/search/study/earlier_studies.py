@@ -51,11 +51,11 @@ def best_settings(studies: Location, name: str, *, k: int, url: str | None) -> l
     except (KeyError, SQLAlchemyError) as error:
         raise StudyError(f"--from {name}: the database of --study-url does not contain this study") from error
     if CONFIG not in attributes:
-        raise StudyError(f"--from {name}: its creation was interrupted; leave it out")
+        raise StudyError(f"--from {name}: the creation of this study was interrupted; omit this --from")
     config = SearchConfig.from_json(attributes[CONFIG])
     complete = ranking.complete(filter(is_own, trials), epochs=config.epochs)
     if not complete:
-        raise StudyError(f"--from {name}: none of its trials is complete; leave it out")
+        raise StudyError(f"--from {name}: none of its trials is complete; omit this --from")
     front = is_multi_objective(config.objectives)
     best = ranking.pareto_front(complete, study.directions) if front else ranking.by_loss(complete)
     return [

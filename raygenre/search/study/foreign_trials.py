@@ -1,8 +1,8 @@
 """Handles trials that other programs add to a study, for example with `study.ask`.
 
-The search trains only trials that it has started itself, including those that users enqueued. All others are left as
-they are: they are not trained, do not count as trials of the search and cannot win. Optuna's samplers learn from them
-once they are complete.
+The search trains only trials that it has started itself, including those that users enqueued. All other trials are
+left unchanged: they are not trained, do not count as trials of the search and cannot win. Optuna's samplers learn from
+them once they are complete.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ def foreign_trials(ledger: Ledger) -> list[FrozenTrial]:
 
 
 def refuse_enqueued(ledger: Ledger, space: Mapping[str, BaseDistribution]) -> list[str]:
-    """Fail enqueued trials that have values outside the space; return one line per trial that names the value."""
+    """Mark enqueued trials with values outside the space as failed, and return one line of explanation for each."""
     refusals = []
     storage = ledger.study._storage
     for trial in ledger.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):

@@ -111,7 +111,7 @@ class Ledger:
     def save(self) -> None:
         """Upload the files that this driver has changed in the study's folder, if the study is at a URL.
 
-        Call it before recording in the study that a step is done, because a later driver will not repeat the step.
+        Call this before recording in the study that a step is done, because a later driver will not repeat the step.
 
         Raises:
             OSError: the store cannot be written to.
@@ -172,7 +172,7 @@ class Ledger:
         if epoch in losses(trial):
             return
         self._reported.setdefault(number, {})[epoch] = round(time.time(), 1)
-        if is_multi_objective(self.config.objectives):  # Optuna supports no intermediate values here
+        if is_multi_objective(self.config.objectives):  # for several objectives, Optuna stores no losses of epochs
             self.note(number, f"{EPOCH}{epoch:04d}", loss)
             return
         with suppress(UpdateFinishedTrialError):

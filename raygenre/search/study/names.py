@@ -1,4 +1,4 @@
-"""Study names and the errors about them; this module does not import Optuna."""
+"""Checks study names and defines the errors about studies, without importing Optuna."""
 
 import re
 from pathlib import Path

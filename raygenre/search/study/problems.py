@@ -1,4 +1,4 @@
-"""The error that ended the latest driver of a study, for display to its users."""
+"""Stores the error that ended a study's latest driver, so that users can see it."""
 
 from contextlib import suppress
 

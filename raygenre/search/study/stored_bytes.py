@@ -12,7 +12,7 @@ def stored_bytes(studies: Location, name: str) -> int:
     """Return the space, in bytes, that a study takes up in its folder or at its URL, not counting a database.
 
     Args:
-        studies: the location of all studies.
+        studies: the location that contains all studies.
 
     Raises:
         OSError: the store does not respond.

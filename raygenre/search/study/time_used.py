@@ -1,4 +1,4 @@
-"""The time that a search has taken so far, over all of its drivers."""
+"""The time that a search has taken so far, summed over all of its drivers."""
 
 import time
 from collections.abc import Callable, Iterator

@@ -26,7 +26,7 @@ class TrialIndex:
     def __init__(self, *, epochs: int) -> None:
         self._epochs = epochs
         self._lock = threading.Lock()
-        self._settled = 0  # number of trials, from the first one on, that will not change again
+        self._settled = 0  # number of trials at the start of the study that will not change again
         self._own: list[FrozenTrial] = []  # those of them that the search has started
         self._others: list[int] = []  # positions of the other trials
         self._ranked: list[tuple[float, int, FrozenTrial]] = []  # lowest loss, number and trial, if completed
@@ -44,7 +44,7 @@ class TrialIndex:
             return [trials[position] for position in self._others] + [trial for trial in changing if not is_own(trial)]
 
     def best(self, trials: Sequence[FrozenTrial], k: int) -> list[FrozenTrial]:
-        """Return the k completed trials with the lowest losses, best first; of two equals, the earlier comes first."""
+        """Return the k completed trials with the lowest losses, sorted by loss and, if equal, by number."""
         return [trial for _, _, trial in self._best(trials, k)]
 
     def lowest_loss(self, trials: Sequence[FrozenTrial]) -> float | None:

@@ -1,4 +1,4 @@
-"""The data for a search's figures: trials by final state, their values and axis positions.
+"""The data for a search's figures: trials by final state, with values and axis positions.
 
 The position of a value in a logarithmic range is its base-10 logarithm; the position of a choice is its index.
 """

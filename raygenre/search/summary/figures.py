@@ -107,7 +107,7 @@ def _ranges(data: SearchData, sample: Sample) -> list[Axis]:
 
 
 def _both(name: str, data: SearchData) -> "tuple[Plot, bytes]":
-    """Return a figure in two formats: for the browser and as a PNG."""
+    """Return a figure as an interactive plot for the browser and as a PNG."""
     from raygenre.search.summary import matplotlib_figures, plotly_figures
 
     sample = data.sample(MIN_TRIALS)

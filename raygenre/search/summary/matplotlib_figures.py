@@ -1,6 +1,6 @@
 """The figures of a search as PNGs, drawn by matplotlib without its global state.
 
-Better completed trials have darker colours; stopped trials are grey and failed trials are red.
+The better a completed trial is, the darker its colour. Stopped trials are grey, and failed trials are red.
 """
 
 from collections.abc import Callable
@@ -116,7 +116,7 @@ def parallel_coordinates(figure: Figure, data: SearchData) -> None:
 
 
 def importances(figure: Figure, shares: dict[str, float], sample: Sample) -> None:
-    """Draw the influence of each hyperparameter on whether a trial is good."""
+    """Draw how much each hyperparameter influences whether a trial is good."""
     axes = _axes(figure, "importance", "")
     names = list(reversed(shares))
     bars = axes.barh([name.replace("_", " ") for name in names], [shares[name] for name in names], color=BEST)

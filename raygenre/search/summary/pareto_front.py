@@ -1,8 +1,9 @@
 """The Pareto front of a search: the trials that no other trial dominates.
 
-Only a search with several objectives has a front. Its finalists are the best trials on the front by the first
-objective, which is loss or accuracy. As in every search, the finalist whose repeats have the lowest mean loss wins. To
-get a smaller or faster network, copy its values from the table or from front.csv into a space file, as fixed values.
+Only a search with several objectives has a front. Its finalists are the trials on the front with the best values of the
+first objective, which is loss or accuracy. As in every search, the finalist whose repeats have the lowest mean loss
+wins. To train a smaller or faster network instead, choose a trial from the table or from front.csv, and copy its values
+into a space file as fixed values.
 """
 
 from optuna.trial import TrialState

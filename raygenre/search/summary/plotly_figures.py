@@ -1,4 +1,4 @@
-"""The figures of a search on one browser page: some from Optuna and three of our own.
+"""The figures of a search on one browser page: some drawn by Optuna, three by this module.
 
 The page includes Plotly's code, loads nothing from other hosts, and can be opened as a local file.
 """
@@ -135,7 +135,7 @@ def _target(data: SearchData) -> Callable[[FrozenTrial], float] | None:
 
 
 def _coloured(data: SearchData) -> list[tuple[FrozenTrial, str]]:
-    """Return the trials with their colours, the most important last, so that they are drawn on top."""
+    """Return the trials with their colours, sorted so that the most important trials are drawn on top."""
     best = {trial.number for trial in data.ledger.top(1)}
     complete = sorted(data.complete, key=lambda trial: trial.number in best)
     return [

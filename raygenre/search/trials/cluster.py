@@ -38,8 +38,8 @@ def connect(address: str | None) -> str:
     os.environ.setdefault("RAY_task_oom_retries", "1")
     # By default, a waiting torch thread spins: on two busy cores, two threads took six times as long as one.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.pop("GOMP_SPINCOUNT", None)  # the image sets it for the endpoint; it would override the policy
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # Ray's future default; avoids a warning
+    os.environ.pop("GOMP_SPINCOUNT", None)  # set in the image for the endpoint; overrides OMP_WAIT_POLICY
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # Ray's future default, which avoids a warning
     try:
         ray.init(
             address=address or "local",

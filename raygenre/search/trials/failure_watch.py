@@ -56,7 +56,7 @@ class FailureWatch(tune.Callback, tune.Stopper):
         self._lost_after: dict[int, int] = {}  # the epoch after which each trial last lost its worker
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return an empty state: Tune's pickled snapshots are never read, because the ledger contains everything."""
+        """Return an empty state: the ledger contains everything, so Tune's pickled snapshots are never read."""
         return {}
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
@@ -89,7 +89,7 @@ class FailureWatch(tune.Callback, tune.Stopper):
         kind = failure_kind(failure)
         if kind not in self._shown:
             self._display.event(f"trial {number}", "failed", failure)
-        if failure == ENDED_ELSEWHERE:  # this was the user's decision
+        if failure == ENDED_ELSEWHERE:  # the user ended the trial deliberately
             return
         self._shown.add(kind)
         alike = self._last if self._last and failure_kind(self._last[0]) == kind else []

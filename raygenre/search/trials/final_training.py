@@ -26,7 +26,7 @@ from raygenre.search.trials.trial_result import METRICS
 from raygenre.system.location import Location
 from raygenre.tracking.tracker import Tracker
 
-_SEED = 2_000_000  # seed number of the final training; trials start at 0, repeats at 1 000 000
+_SEED = 2_000_000  # seed number of the final training; those of trials start at 0, and those of repeats at 1 000 000
 _MAX_THREADS = 8  # each step trains on eight tracks in parallel, so more threads would have to share tracks
 
 

@@ -22,7 +22,7 @@ class ForeignWatch(tune.Callback):
         self._shown: set[int] = set()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return an empty state: Tune's pickled snapshots are never read, because the ledger contains everything."""
+        """Return an empty state: the ledger contains everything, so Tune's pickled snapshots are never read."""
         return {}
 
     def on_trial_result(

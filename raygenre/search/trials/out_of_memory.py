@@ -1,9 +1,9 @@
-"""Handles a trial that runs out of memory: it fails once, and the search continues.
+"""Handles a trial that runs out of memory: it fails without a retry, and the search continues.
 
 Its state is FAIL, and no Optuna sampler learns from failed trials. The alternative would be a violated constraint that
 marks the setting as infeasible. However, only TPE accepts a constraint for a trial without a value, and only if the
-trial was pruned; the Gaussian process needs a value and the same constraints for every trial. If the trial fails
-instead, Optuna needs neither an invented loss nor an invented early stop.
+trial was pruned. The Gaussian process needs a value for every trial, and the same constraints for all trials. If the
+trial fails instead, Optuna needs neither an invented loss nor an invented early stop.
 """
 
 import torch

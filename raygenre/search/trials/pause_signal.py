@@ -33,7 +33,7 @@ class PauseSignal:
         self.location.remove()
 
     def pause(self, task: "ray.ObjectRef[Any]") -> None:
-        """Make the task end after its epoch in progress, or immediately if it is still waiting for a place.
+        """Make the task end after the epoch in progress, or immediately if it is still waiting for a place.
 
         Raises:
             OSError: the location cannot be written to.

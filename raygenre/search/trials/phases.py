@@ -67,7 +67,7 @@ class Display(Protocol):
 
     @property
     def silence(self) -> float:
-        """Time since anything was displayed, in s."""
+        """Time since something was last displayed, in s."""
 
     def phase(
         self, name: str, details: str = "", *, bar: bool = True, seconds_left: SecondsLeft | None = None
@@ -121,7 +121,7 @@ class TextDisplay:
 
     @property
     def silence(self) -> float:
-        """Time since anything was written, in s."""
+        """Time since something was last written, in s."""
         return self._clock() - self._written
 
     @contextmanager

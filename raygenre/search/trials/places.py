@@ -67,9 +67,9 @@ class Places:
     def may_ask(self, pending: int) -> bool:
         """Return whether another training run may request a place from Ray while this many are waiting.
 
-        With a limit, all of its places are requested at once, so that the cluster can grow. Without a limit, trials
-        start together if places are free; otherwise, only one trial waits: its setting has already been chosen, so
-        the sampler cannot use results that arrive while it waits.
+        If the number of places is limited, all of them are requested at once, so that the cluster can grow. Without a
+        limit, trials start together if places are free. If no place is free, only one trial waits, because the sampler
+        has already chosen its setting and cannot use results that arrive in the meantime.
         """
         return self.limit is not None or pending < max(1, self._free())
 

@@ -1,4 +1,4 @@
-"""A Ray Tune scheduler that keeps the trials within the places of a search.
+"""A Ray Tune scheduler that runs at most as many trials at once as a search has places.
 
 A trial over the limit pauses after the epoch in progress, and then has no worker. Its training state is saved before
 each epoch is reported, so the trial can later continue after its last epoch without Ray Tune's checkpoints. If the
@@ -22,7 +22,7 @@ _IDLE = 0.1  # s to wait in Tune's loop while no trial has a place
 
 
 class PlacesScheduler(FIFOScheduler, tune.Stopper):
-    """Wraps a Ray Tune scheduler so that the trials stay within their places; ends Tune if the search has to stop.
+    """Wraps a Ray Tune scheduler to limit the running trials to the places; ends Tune if the search has to stop.
 
     Args:
         rule: decides which trials are stopped early.
@@ -50,13 +50,13 @@ class PlacesScheduler(FIFOScheduler, tune.Stopper):
         self._pausing: set[str] = set()  # trials that are about to pause
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return an empty state: Tune's pickled snapshots are never read, because the ledger contains everything."""
+        """Return an empty state: the ledger contains everything, so Tune's pickled snapshots are never read."""
         return {}
 
     def may_start(self) -> bool:
         """Return whether a new trial may start: a place is free, and no paused trial is waiting for it."""
         live, placed = self._live(), self._placed()
-        if not live:  # in this case, Tune only polls for a new trial
+        if not live:  # without trials, Tune only polls for a new one
             self._places.report("trials", wanted=self._waiting())
         if any(trial.status == Trial.PAUSED or trial.trial_id in self._pausing for trial in live):
             return False
@@ -106,11 +106,11 @@ class PlacesScheduler(FIFOScheduler, tune.Stopper):
         while paused and self._places.fits(len(placed)) and self._places.may_ask(len(pending)):
             if not self._is_ended(paused[0].config):
                 return paused[0]
-            controller.stop_trial(paused.pop(0))  # another program has ended it
+            controller.stop_trial(paused.pop(0))  # another program has ended the trial
         if pending:
             return pending[0]
         if not self._places.fits(len(placed)) or not self._waiting():
-            # A worker kept for the next trial would occupy a place that the search has no right to or does not need.
+            # A worker kept for the next trial would occupy a place that the search may not use or does not need.
             controller._cleanup_cached_actors(force_all=True)
         if not placed:
             time.sleep(_IDLE)

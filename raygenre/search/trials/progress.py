@@ -55,7 +55,7 @@ class TrialProgress(tune.Callback):
         self._results = (Column("epoch", len(f"{epochs}/{epochs}")), Column("loss", 6), Column("accuracy", 6))
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return an empty state: Tune's pickled snapshots are never read, because the ledger contains everything."""
+        """Return an empty state: the ledger contains everything, so Tune's pickled snapshots are never read."""
         return {}
 
     def table(self, width: int, height: int) -> TextTable:
@@ -95,7 +95,7 @@ class TrialProgress(tune.Callback):
         self._timer.trial_interrupted(number)
 
     def on_trial_save(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """Record that a trial is waiting for a place: Tune saves a trial only to pause it."""
+        """Record that a trial is waiting for a place, because Tune saves a trial only when pausing it."""
         self.on_trial_recover(iteration, trials, trial)
 
     def on_trial_result(
@@ -140,7 +140,7 @@ class TrialProgress(tune.Callback):
                 self._display.message(f"{INDENT}{line}")
 
     def _seconds_left(self) -> float | None:
-        """Return an estimate of the time left, renewed once a second: with thousands of trials, estimating is slow."""
+        """Return an estimate of the time left, updated once a second because estimating is slow with many trials."""
         if time.monotonic() - self._estimated[0] >= _ESTIMATE:
             self._estimated = time.monotonic(), self._timer.seconds_left()
         return self._estimated[1]

@@ -36,7 +36,7 @@ class TrialRecorder(tune.Callback):
         self._tagged_gone: set[int] = set()  # finished trials whose run already has the tag GONE
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return an empty state: Tune's pickled snapshots are never read, because the ledger contains everything."""
+        """Return an empty state: the ledger contains everything, so Tune's pickled snapshots are never read."""
         return {}
 
     def finish_recording(self) -> None:
@@ -78,7 +78,7 @@ class TrialRecorder(tune.Callback):
         note_run_ids(self._ledger, self._tracker)
 
     def on_trial_save(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """Tag a trial's run as paused: Tune saves a trial only to pause it."""
+        """Tag a trial's run as paused, because Tune saves a trial only when pausing it."""
         self._tracker.set_tags(self._run(TrialConfig.from_dict(trial.config).number), {"state": "paused"})
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
@@ -99,7 +99,7 @@ class TrialRecorder(tune.Callback):
 
     def _complete(self, config: TrialConfig, error: str = "") -> None:
         run = self._run(config.number)
-        if not self._tracker.has_run(run):  # its worker died before the training started
+        if not self._tracker.has_run(run):  # the worker died before the training started
             self._start(config)
         if error:
             self._tracker.log_text(run, error, ERROR_FILE)

@@ -55,7 +55,7 @@ class LedgerScheduler(FIFOScheduler):
                 self._replay(trial.number, epoch, best)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return an empty state: Tune's pickled snapshots are never read, because the ledger contains everything."""
+        """Return an empty state: the ledger contains everything, so Tune's pickled snapshots are never read."""
         return {}
 
     def on_trial_add(self, tune_controller: "TuneController", trial: Trial) -> None:
@@ -141,9 +141,9 @@ def rungs(config: SearchConfig) -> list[int]:
 
 
 def kept(config: SearchConfig) -> float:
-    """Return the share of the trials expected to continue after each rung, used until enough trials reach it.
+    """Return the share of the trials that is assumed to pass each rung until enough trials have reached it.
 
-    ASHA keeps more than a third, because it compares a trial only with the trials that reached the rung earlier.
+    ASHA lets more than a third pass, because it compares a trial only with the trials that reached the rung earlier.
     """
     return 0.5 if config.scheduler == "asha" else 0.5 ** (1 / max(1, len(rungs(config))))
 

@@ -50,20 +50,20 @@ class LedgerSearcher(Searcher):
         self._on_refusal = on_refusal
         self._complete_draws()
         for trial in ledger.unfinished():
-            if failure := ledger.failure(trial.number):  # the driver was killed before it reported this to Optuna
+            if failure := ledger.failure(trial.number):  # a driver was killed before it ended this trial
                 ledger.finish(trial.number, failure=failure)
         self._unfinished = ledger.unfinished()
         self._started = len(ledger.trials)
         self._numbers: dict[str, int] = {}  # trial numbers by Tune's trial id, for trials that have not ended
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return an empty state: Tune's pickled snapshots are never read, because the ledger contains everything."""
+        """Return an empty state: the ledger contains everything, so Tune's pickled snapshots are never read."""
         return {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
-        """Return the configuration of the next trial, or Tune's signal that no more trials follow."""
+        """Return the configuration of the next trial, or Tune's signal that there are no more trials."""
         while self._unfinished and self._ledger.state(self._unfinished[0].number).is_finished():
-            self._unfinished.pop(0)  # another program has ended it
+            self._unfinished.pop(0)  # another program has ended the trial
         ended = self._started - len(self._unfinished) - len(self._numbers)
         is_over = not self._unfinished and not self._limits.allow_another(self._started, ended)
         if is_over or not self._may_start():
@@ -96,7 +96,7 @@ class LedgerSearcher(Searcher):
             self._ledger.finish(number, failure=last.failure, measured=last.objectives)
 
     def save(self, checkpoint_path: str) -> None:
-        """Do nothing: the ledger is on disk."""
+        """Do nothing: the ledger already contains everything."""
 
     def restore(self, checkpoint_path: str) -> None:
         """Do nothing: a new searcher is built from the ledger."""

@@ -16,7 +16,7 @@ from raygenre.search.trials.timings import Observed, Run, Work
 
 _PRIOR = 2  # number of a run's own epochs that together weigh as much as the mean of all runs
 _CLOSING = {"evaluation": 0.6, "registration": 1.2, "champion": 0.5}  # s, on 2 cores of an AMD EPYC
-_STARTUP = 4.5  # s until a new worker starts training on that machine, with which other machines are compared
+_STARTUP = 4.5  # s until a new worker starts training on the same machine, which is the reference for others
 _SPEEDS = (0.25, 8.0)  # range of the factor by which a machine is slower than the reference
 
 PHASES = ("trials", "repeats", "final", *_CLOSING)
@@ -85,7 +85,7 @@ class _Estimate:
         return epochs * float(np.mean(best)) * self._work.final_epoch
 
     def _remaining(self, run: Run, epochs: float, start: float, epoch: float) -> float:
-        """Return the time that a run still needs for this many more epochs."""
+        """Return the time that a run needs to train this many more epochs."""
         if epochs <= 0:
             return 0.0
         seconds, done = run.pace
@@ -165,7 +165,7 @@ def _stages(work: Work, trials: Sequence[Run]) -> list[_Stage]:
 
 
 def _time_between(trials: Sequence[Run], slots: int) -> float:
-    """Return the mean time from the end of a trial to the first epoch of the next trial in its place."""
+    """Return the mean time from the end of a trial to the first epoch of the trial that replaces it."""
     here = [run for run in trials if run.started is not None]  # trials that started in this driver
     ends = sorted(run.ended for run in here if run.ended is not None)
     begins = sorted(run.marks[0][0] for run in here if run.marks)[slots:]

@@ -1,4 +1,4 @@
-"""Training runs as Ray tasks: the functions that workers execute, and waiting for results."""
+"""Training runs as Ray tasks: functions that workers execute, and one that awaits results."""
 
 import time
 from dataclasses import dataclass, field

@@ -34,7 +34,7 @@ class Column:
 
     @property
     def width(self) -> int:
-        """Number of characters in its header or, if longer, in its longest cell."""
+        """The length of the header or, if longer, of the longest cell, in characters."""
         return max(self.cells, len(self.name))
 
 
@@ -50,7 +50,7 @@ def value_columns(distributions: Mapping[str, BaseDistribution], *, short_names:
 def fitting(
     fixed: Sequence[Column], distributions: Mapping[str, BaseDistribution], *, width: int, gap: int
 ) -> list[Column] | None:
-    """Return the fixed columns and those of all hyperparameters, with short names if necessary; None if too wide.
+    """Return all columns, with short names for the hyperparameters if necessary; None if they do not fit.
 
     Args:
         width: number of available characters.

@@ -1,4 +1,4 @@
-"""Runs the trials of a search under Ray Tune until the study has all of them."""
+"""Runs the trials of a search under Ray Tune until the study contains all of them."""
 
 import functools
 import logging
@@ -52,7 +52,7 @@ def run_trials(
     max_failures: int = MAX_FAILURES,
     trainable: Callable[..., None] = worker.run,
 ) -> None:
-    """Run trials until the study has all of them, or as many as its time budget and its patience allow.
+    """Run trials until the study contains all of them, or as many as its time budget and patience allow.
 
     Args:
         parent: key of the search's MLflow run.
@@ -84,7 +84,7 @@ def run_trials(
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
     os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = str(
         7 * 86_400
-    )  # Tune's snapshots grow with the number of trials, and nothing reads them
+    )  # Tune's snapshots grow with the number of trials, and are never read
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(sys.maxsize)  # `Places.may_ask` limits the pending trials
     optuna_sampler = sampler(config.sampler, seed=config.seed, trials=config.trials, past_trials=len(ledger.trials))
     work = tune.with_resources(
@@ -139,7 +139,10 @@ def run_trials(
 
 
 def _cause(error: BaseException) -> BaseException:
-    """Return the error of a callback or the searcher. Tune wraps it once or twice in an error with a traceback."""
+    """Return the error of a callback or the searcher.
+
+    Tune wraps this error once or twice in another error with a traceback.
+    """
     while isinstance(error, TuneError) and error.__context__:
         error = error.__context__
     return error

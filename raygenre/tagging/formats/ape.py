@@ -37,7 +37,7 @@ class ApeTags(FileTags):
         return {name: str(self._tags[name]) for name in (MODEL, CONFIDENCE) if name in self._tags}
 
     def stored(self) -> Stored:
-        keys = {key.lower(): key for key in self._tags}  # keys as the file spells them
+        keys = {key.lower(): key for key in self._tags}  # the file's own spelling of each key
         items = {name: (keys[name.lower()], self._tags[name]) for name in _OURS if name in self._tags}
         return {name: [json.dumps([key, item.kind, _text(item)])] for name, (key, item) in items.items()}
 

@@ -25,7 +25,7 @@ class TagError(RaygenreError, ValueError):
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a genre comes from.
+    """The origin of a genre.
 
     Attributes:
         model: the model's name.
@@ -46,7 +46,7 @@ class FileTags(ABC):
     @property
     @abstractmethod
     def genres(self) -> tuple[str, ...]:
-        """The file's genres, without empty names; an empty tuple if it has none."""
+        """The file's genres, without empty names; an empty tuple if the file has no genre."""
 
     @property
     @abstractmethod
@@ -75,7 +75,7 @@ class FileTags(ABC):
 
     @abstractmethod
     def save(self, path: Path) -> None:
-        """Write the tags to a file that still contains the tags that were read."""
+        """Write the tags to a file that still contains the original tags."""
 
 
 @contextmanager

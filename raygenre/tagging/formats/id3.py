@@ -19,7 +19,7 @@ from raygenre.tagging.formats.ape import ApeTags
 from raygenre.tagging.formats.base import CONFIDENCE, MODEL, FileTags, Provenance, Stored, TagError
 
 _V1, _V1_SIZE = "ID3v1 genre", 128
-_APE = "APEv2 "  # an MP3 file may have an APEv2 tag as well
+_APE = "APEv2 "  # an MP3 file may also have an APEv2 tag
 _NO_GENRE = 255  # in ID3v1
 
 
@@ -49,7 +49,8 @@ class Id3Tags(FileTags):
         self._raw: Any = self._load(path, known_frames=_KeepRaw(Frames), translate=False, load_v1=False)
         version = 4 if self._raw is None else self._raw.version[1]  # an object without parsed frames is falsy
         self._version = 3 if version == 2 else version
-        # Frames in ID3v2.2 have different names and sizes; those in an unsynchronised 2.4 tag may rely on its header.
+        # ID3v2.2 frames have different names and sizes. Frames in an unsynchronised ID3v2.4 tag may depend on the tag's
+        # header.
         keeps_raw = self._raw is not None and version > 2 and not (version == 4 and self._raw.f_unsynch)
         self._tags: Any = self._raw if keeps_raw else self._loaded_to_convert(path)
         self._ape = _ape_tags(path) if not in_chunk else None
@@ -113,9 +114,9 @@ class Id3Tags(FileTags):
 
     def save(self, path: Path) -> None:
         self._tags.save(path, v2_version=self._version, v23_sep=None)
-        if self._ape and self._ape_changed:  # before ID3v1, which stays last
+        if self._ape and self._ape_changed:  # before the ID3v1 tag, which must come last
             self._ape.save(path)
-        if self._v1:  # mutagen has rewritten or removed it
+        if self._v1:  # mutagen has rewritten or removed the ID3v1 tag
             with path.open("r+b") as file:
                 file.seek(0, 2)
                 size = file.tell()
@@ -137,7 +138,7 @@ class Id3Tags(FileTags):
             return None
 
     def _loaded_to_convert(self, path: Path) -> ID3:
-        """Return tags in the version to write: converted from ID3v2.2 or ID3v1, or new ones."""
+        """Return tags in the version to write, either converted from ID3v2.2 or ID3v1 or newly created."""
         tags = self._load(path, v2_version=self._version, load_v1=bool(self._v1) and self._raw is None)
         if tags is not None:
             return tags

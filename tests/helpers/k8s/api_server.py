@@ -1,7 +1,7 @@
 """A fake API server that is sufficient for kubectl's dry runs.
 
-It records the requests and supports only the given kinds. It rejects the objects named in `refused` with 422, as a real
-server does with invalid objects, and those in `owned` with 409, as if an operator owned some of their fields.
+The server records the requests and supports only the given kinds. It rejects the objects named in `refused` with 422,
+as if they were invalid. It rejects the objects named in `owned` with 409, as if an operator owned some of their fields.
 """
 
 import json
@@ -48,7 +48,7 @@ class ApiServer:
     owned: dict[str, str] = field(default_factory=dict)
 
     def watch(self, path: str) -> list[dict[str, Any]]:
-        """Return the events of a watch, which ends afterwards."""
+        """Return the events that a watch of this path receives before it ends."""
         return []
 
     def delete(self, path: str) -> int:
@@ -56,7 +56,7 @@ class ApiServer:
         return 404 if self.objects.pop(path, None) is None else 200
 
     def read(self, path: str) -> dict[str, Any] | None:
-        """Return the response to a GET request for a path; None for 404."""
+        """Return the response to a GET request for a path, or None if the status is 404."""
         versions = sorted({version for version, _ in self.kinds | {("v1", "Namespace")}})
         if path == "/api":
             return {"kind": "APIVersions", "versions": ["v1"]}

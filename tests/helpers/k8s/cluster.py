@@ -81,7 +81,7 @@ class Installation:
         return objects
 
     def objects(self) -> list[Resource]:
-        """Return the overlay's objects as they are applied."""
+        """Render the overlay, and return its objects."""
         return rendering.parse(kubectl("kustomize", str(self._folder)))
 
     def found(self, kinds: str, selector: str = "") -> list[Resource]:
@@ -160,7 +160,7 @@ def priority_classes() -> set[str]:
 
 
 def zones() -> dict[str, list[str]]:
-    """Return, for each zone, the nodes that accept all pods."""
+    """Return the nodes of each zone that accept all pods."""
     found: dict[str, list[str]] = {}
     for node in _items("get", "nodes"):
         zone = node["metadata"]["labels"].get(ZONE)
@@ -170,7 +170,7 @@ def zones() -> dict[str, list[str]]:
 
 
 def others(nodes: Sequence[str], namespace: str) -> list[str]:
-    """Return the endpoint pods of other namespaces that run on these nodes and would be evicted as well."""
+    """Return the endpoint pods of other namespaces on these nodes, which draining would also evict."""
     return [
         f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
         for pod in _items("get", "pods", "--all-namespaces", f"--selector={SERVING}")

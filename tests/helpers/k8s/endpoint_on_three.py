@@ -139,7 +139,7 @@ def ask(worker: Running) -> None:
 
 
 def under_load(workers: list[Running], death: Callable[[], object]) -> list[Reply]:
-    """Send requests to all workers at a constant rate, call `death` in the meantime, and return the replies."""
+    """Send requests to all workers at a constant rate, call `death` meanwhile, and return the replies."""
     picture = write_png(levels(torch.from_numpy(synthesise("bells", seed=0))).numpy())
     asked: list[Request] = [("/v1/predict", picture), *[("/v1/model", None)] * 4]
 

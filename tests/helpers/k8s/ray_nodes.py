@@ -1,6 +1,7 @@
 """The command lines and settings that the operator adds to the containers of a Ray cluster.
 
-Source: KubeRay 1.7, pod.go. GPUs, which test machines do not have, and the pod names for the autoscaler are omitted.
+Source: KubeRay 1.7, pod.go. GPUs are omitted because test machines have none. The pod names for the autoscaler are
+omitted too.
 """
 
 from typing import Any

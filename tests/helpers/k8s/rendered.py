@@ -10,7 +10,7 @@ _render = rendering.render
 
 
 def rendered(overlay: str, components: Sequence[str] = (), search_components: Sequence[str] = ()) -> list[Resource]:
-    """Return the objects from `rendering.render`. They are shared: a test that changes an object must copy it first."""
+    """Return the objects from `rendering.render`; a test must copy these shared objects before changing them."""
     return list(_once(overlay, tuple(components), tuple(search_components)))
 
 

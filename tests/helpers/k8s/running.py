@@ -152,7 +152,7 @@ class Running:
 
     def kill(self) -> None:
         """Kill all of the pod's processes at once, then disconnect its address."""
-        os.kill(self._first, signal.SIGKILL)  # the kernel then kills the others
+        os.kill(self._first, signal.SIGKILL)  # the kernel then kills its other processes
         self._process.wait()
         self._site.network.take_away(self.address)
         shutil.rmtree(self._folder / "volumes", ignore_errors=True)

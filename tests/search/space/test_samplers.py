@@ -96,7 +96,7 @@ def test_concurrent_trials_differ(name: SamplerName) -> None:
 
 @pytest.mark.parametrize("name", ["tpe", "gp"])
 def test_a_sampler_takes_running_trials_into_account(name: SamplerName) -> None:
-    """With the same history and seed, another point is proposed if running trials already use the first one."""
+    """Given the same history and seed, the sampler proposes another point if running trials already use the first."""
     dropout = {"dropout": NUMBERS["dropout"]}
     proposals: list[float] = []
     for _ in range(2):

@@ -114,7 +114,7 @@ def test_the_table_of_trials_matches_the_study(finished: FinishedSearch, run: Ru
 def test_the_figures_are_artifacts(run: Run, server: Server) -> None:
     pictures = artifact(server, run, "figures")
     drawn = {path.stem for path in pictures.glob("*.png")}
-    assert drawn == TITLES.keys() - {"importances", "contour"}  # three trials are too few for these
+    assert drawn == TITLES.keys() - {"importances", "contour"}  # three trials are too few for these figures
     assert Image.open(io.BytesIO((pictures / "learning_curves.png").read_bytes())).size == (720, 420)
     assert "Not drawn: it needs 4 trials" in (pictures / "all.html").read_text()
 

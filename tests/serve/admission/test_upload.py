@@ -45,7 +45,7 @@ def upload(
     limits: Limits = LIMITS,
     pause: float = 0,
 ) -> list[UploadedFile]:
-    """Read a body whose parts arrive with pauses (in s) in between; files on disk are read back into memory."""
+    """Read a body, pausing for `pause` seconds before each part; load files on disk back into memory."""
     remaining = list(parts)
 
     async def receive() -> dict[str, object]:

@@ -149,7 +149,7 @@ def test_two_models_classify_one_song_at_the_same_time(metrics: Metrics) -> None
 
     async def ask() -> list[NDArray[np.float32]]:
         batcher = Batcher(4, metrics, threads=2)
-        batcher._lock.acquire()  # no thread takes a song before both are in the queue
+        batcher._lock.acquire()  # no thread takes a song until both songs are queued
         try:
             waiting = [asyncio.ensure_future(batcher(classifier, windows(1))) for classifier in classifiers]
             await asyncio.sleep(0)

@@ -125,7 +125,7 @@ def test_refusals_of_the_application_pass_unchanged() -> None:
 
 
 def test_a_request_without_a_response_from_ray_becomes_503() -> None:
-    """When a replica dies, Ray sends no response; without the middleware, its server would respond with a 500."""
+    """When a replica dies, Ray sends no response; without the middleware, Ray's server would respond with a 500."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         pass
