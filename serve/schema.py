@@ -121,7 +121,7 @@ class Answer(BaseModel):
 
 
 class FileError(BaseModel):
-    """Why a file of a form has no answer."""
+    """Why a file in a form could not be classified."""
 
     model_config = _example(_FILE_ERROR)
 

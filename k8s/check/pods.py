@@ -1,6 +1,6 @@
 """Finds all pods of a rendering, including those that the operator creates from Ray kinds.
 
-To each template, the operator adds labels that distinguish heads from workers. Heads of autoscaling clusters also get
+The operator adds labels to each template to distinguish heads from workers. Heads of autoscaling clusters also get
 an autoscaler container, and workers get an init container that waits for the head. In addition, the operator creates a
 pod that submits a job, and one that clears Redis when a cluster with fault tolerance is deleted.
 """

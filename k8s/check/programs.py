@@ -27,7 +27,7 @@ _HOSTS, _PORT = "--allowed-hosts", "--port"
 
 
 def problems(resources: list[Resource]) -> Iterator[str]:
-    """Yield programs that do not exist, mismatched ports, and host names that a server would reject."""
+    """Yield references to missing programs, mismatched ports, and host names that a server would reject."""
     found = list(pods(resources))
     for resource in resources:
         if resource["kind"] == "RayJob":

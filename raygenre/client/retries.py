@@ -55,7 +55,7 @@ class Retries:
 
 
 def retry_after(headers: httpx.Headers, now: datetime) -> float:
-    """Return the wait in s that a response requests, as a number or a date; 0 if it requests none."""
+    """Return the wait, in s, that a response requests by a number or a date; 0 if it requests none."""
     text = headers.get("Retry-After", "").strip()
     if text.isascii() and text.isdigit():
         return float(text)

@@ -108,7 +108,7 @@ def difference_text(test: PairedTest, first: str, second: str) -> str:
 
 
 def paired_test_text(test: PairedTest, first: str, second: str, *, alpha: float) -> str:
-    """Return `difference_text` with the two-sided p-value and whether it is below the significance level `alpha`."""
+    """Return `difference_text` and the two-sided p-value, compared with the significance level `alpha`."""
     p_value = test.two_sided_p_value
     significance = "a significant difference" if p_value < alpha else "which may be chance"
     return f"{difference_text(test, first, second)}, {significance} (exact McNemar test, two-sided: p = {p_value:.2g})"

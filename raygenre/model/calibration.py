@@ -81,7 +81,7 @@ def calibrate(logits: Tensor, labels: Tensor) -> Calibration:
         ValueError: there are no tracks, or the numbers of labels and logits differ.
     """
     if len(logits) == 0 or len(logits) != len(labels):
-        raise ValueError(f"expected equal, positive numbers of labels and logits, not {len(labels)} and {len(logits)}")
+        raise ValueError(f"expected as many labels as logits, and at least one, not {len(labels)} and {len(logits)}")
     temperature = _temperature(logits.double(), labels)
     confidence, predicted = Calibration(temperature).probabilities(logits.double()).max(dim=1)
     return Calibration(temperature, _threshold(confidence, predicted == labels))

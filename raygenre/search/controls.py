@@ -1,4 +1,4 @@
-"""The limits that a running search obeys, and its report of the places that it could use.
+"""The limits that a running search obeys, and its report of how many places it could use.
 
 A search reads its `Controls` between epochs and writes its `Demand`; another thread of the driver writes the `Controls`
 and reads the `Demand`. The default controls impose no limits.

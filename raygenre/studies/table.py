@@ -20,7 +20,7 @@ studies = Table(
     Column("address", Text, nullable=False),  # Ray cluster, as the submitter named it; empty for this machine
     # The driver: the number of its start, and where it runs.
     Column("attempt", Integer, nullable=False),
-    Column("job", Text, nullable=False),  # Ray's id of the job, or HOST:PID
+    Column("job", Text, nullable=False),  # Ray's job ID, or HOST:PID
     Column("scope", Text, nullable=False),  # the cluster or machine that provides places; empty until the study starts
     Column("heartbeat_at", Double, nullable=False),
     # Settings that users may change while it runs.

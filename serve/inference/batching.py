@@ -4,8 +4,8 @@ A batch contains the windows that arrived while the previous batches were runnin
 batch is full. Ray Serve's own batching closes each batch before waiting for the network, so every request that arrives
 while the network is busy would become a separate batch. Batches consist of windows rather than whole songs, and songs
 take turns contributing one window each, so long songs do not delay short ones. Each batch uses one classifier, so two
-threads can run two models on the same song at the same time. A batch that runs alone uses the cores of all threads.
-This halves the network's latency for a single client, and the probabilities stay bitwise identical.
+threads can run two models on the same song at the same time. A batch that runs alone uses the cores otherwise shared by
+all threads. This halves the network's latency for a single client, and the probabilities stay bitwise identical.
 """
 
 import asyncio

@@ -110,7 +110,7 @@ async def predict(
 
     The response to a form is `{"predictions": [...], "errors": [...]}`. If only some of its files can be classified,
     their answers are returned with status 200, and `errors` gives the reason for each of the other files. If none can
-    be classified, the response is an error with the highest status of the files.
+    be classified, the response is an error with the highest of the files' statuses.
 
     With `Accept: application/x-ndjson`, the answer to one file is sent as lines of JSON while it is being decoded: each
     window as soon as it is classified, and the whole answer last. An error after the first line is the last line.

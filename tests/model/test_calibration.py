@@ -96,7 +96,7 @@ def test_out_of_range_values_raise_an_error(temperature: float, threshold: float
 
 
 def test_mismatched_logits_and_labels_raise_an_error() -> None:
-    with pytest.raises(ValueError, match="equal, positive numbers"):
+    with pytest.raises(ValueError, match="as many labels as logits"):
         calibrate(torch.zeros(0, 10), torch.zeros(0, dtype=torch.long))
-    with pytest.raises(ValueError, match="equal, positive numbers"):
+    with pytest.raises(ValueError, match="as many labels as logits"):
         calibrate(torch.zeros(3, 10), torch.zeros(2, dtype=torch.long))

@@ -22,7 +22,7 @@ _IDLE = 0.1  # s to wait in Tune's loop while no trial has a place
 
 
 class PlacesScheduler(FIFOScheduler, tune.Stopper):
-    """Wraps a Ray Tune scheduler to limit the running trials to the places; ends Tune if the search has to stop.
+    """Wraps a Ray Tune scheduler so that no more trials run than there are places; ends Tune if the search has to stop.
 
     Args:
         rule: decides which trials are stopped early.

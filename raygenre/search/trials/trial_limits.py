@@ -1,5 +1,6 @@
 """Checks the number of trials, the time budget and the patience before another trial starts."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -54,6 +55,7 @@ class TrialLimits:
         self._reason: str = recorded["reason"] if recorded.get("limits") == self._limits() else ""
         self._reason_limits = self._limits()
         self._checked: tuple[float, int, int] | None = None
+        timer.budget_left = self._budget_left
         if self.reason:
             timer.work = replace(timer.work, trials=len(ledger.trials))
 
@@ -106,7 +108,7 @@ class TrialLimits:
             return f"none of the last {config.patience} trials was better than the best earlier trial"
         if not config.time_budget or not started:
             return ""
-        left = config.time_budget - self._time_used.seconds
+        left = self._budget_left()
         needed = self._timer.seconds_left_with(started + 1)
         if left > 0 if needed is None else needed * _MARGIN <= left:
             return ""
@@ -117,6 +119,10 @@ class TrialLimits:
             f"{short_duration(left)} of the time budget of {budget} remain for the running trials, the repeats and "
             "the final training"
         )
+
+    def _budget_left(self) -> float:
+        budget = self._ledger.config.time_budget
+        return budget - self._time_used.seconds if budget else math.inf
 
     def _end(self, reason: str, started: int) -> None:
         self._reason, self._reason_limits = reason, self._limits()

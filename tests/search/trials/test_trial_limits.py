@@ -91,6 +91,17 @@ def test_a_time_budget_leaves_time_for_the_repeats(tracks: Dataset, tmp_path: Pa
     assert "of the time budget of 2 min remain" in driver.text.getvalue()
 
 
+def test_the_time_left_never_exceeds_the_budget(tracks: Dataset, tmp_path: Path) -> None:
+    """Without the budget, the estimate for 500 trials of 20 s is almost three hours."""
+    driver = Driver(new_ledger(tmp_path, tracks, trials=500, time_budget=150))
+    driver.train(0.5)
+    assert driver.timer.seconds_left() == 130
+    driver.now = 145  # the repeats and the final training exceed the budget
+    left = driver.timer.seconds_left()
+    assert left is not None
+    assert 30 < left < 80
+
+
 def test_a_later_driver_counts_the_time_of_the_earlier(tracks: Dataset, tmp_path: Path) -> None:
     first = Driver(new_ledger(tmp_path, tracks, trials=9, time_budget=350))
     first.train(0.5, seconds=100)
