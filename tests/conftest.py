@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import tempfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 GENRES = ("bells", "drone", "storm")
+LONGEST_ID = 150  # characters of a parameter in the name of a test
 TRACKS = 10  # per genre
 
 GROUPS = {
@@ -61,6 +63,14 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     wanted = config.option.markexpr
     if wanted in ("not slow", "unit", "integration", "unit or integration") and collection_path.suffix == ".py":
         return bool(re.search(r"^pytestmark = .*mark\.slow\b", collection_path.read_text(), re.MULTILINE)) or None
+    return None
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Return a short id for a long text or file; pytest would put all of it into the test's name."""
+    if isinstance(val, (str, bytes)) and len(val) > LONGEST_ID:
+        content = val.encode(errors="surrogateescape") if isinstance(val, str) else val
+        return f"{len(content)}-bytes-{zlib.crc32(content):08x}"
     return None
 
 

@@ -39,6 +39,7 @@ def test_predict_on_a_cluster_writes_and_continues(
     assert len(pd.read_parquet(tmp_path / "out")) == 5
 
 
+@pytest.mark.slow
 def test_render_on_a_cluster_writes_and_continues(run: Callable[..., Result], album: Path, tmp_path: Path) -> None:
     command = ("render", album.parent, "--address", "local", "-o", tmp_path / "out")
     first = run(*command)

@@ -3,8 +3,9 @@
 A failure reports its seed; `mutations.generate(seed, corpus)` recreates the request.
 """
 
+import itertools
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -18,7 +19,7 @@ from tests.helpers import hostile
 from tests.helpers.load import LOST
 from tests.helpers.memory import Watch
 from tests.helpers.mutations import Corpus, generate
-from tests.helpers.raw import plain, send
+from tests.helpers.raw import RawRequest, plain, send
 from tests.helpers.serving import PORT
 from tests.helpers.sounds import encode
 
@@ -45,8 +46,8 @@ def corpus(picture: bytes) -> Corpus:
     return Corpus(good, [*bombs.values(), *hostile.polyglots(picture, good[1]).values()])
 
 
-def send_all(corpus: Corpus, number: int, first: int) -> Counter[int]:
-    """Send the requests for a range of seeds, a few at a time; return the number of responses by status."""
+def send_all(corpus: Corpus, seeds: Iterable[int]) -> Counter[int]:
+    """Send the requests for some seeds, a few at a time; return the number of responses by status."""
 
     def send_seed(seed: int) -> int:
         request = generate(seed, corpus)
@@ -61,7 +62,12 @@ def send_all(corpus: Corpus, number: int, first: int) -> Counter[int]:
         return status
 
     with ThreadPoolExecutor(CLIENTS) as pool:
-        return Counter(pool.map(send_seed, range(first, first + number)))
+        return Counter(pool.map(send_seed, seeds))
+
+
+def has_headers(request: RawRequest) -> bool:
+    """Return False for requests without complete HTTP/1 headers, for which HAProxy waits 30 s."""
+    return b"\r\n\r\n" in b"".join(request.pieces) and not request.pieces[0].startswith(b"PRI ")
 
 
 def check(counts: Counter[int]) -> None:
@@ -74,7 +80,8 @@ def check(counts: Counter[int]) -> None:
 
 
 def test_no_request_causes_a_server_error(endpoint: httpx.Client, corpus: Corpus, picture: bytes) -> None:
-    check(send_all(corpus, FEW, 0))
+    quick = (seed for seed in itertools.count() if has_headers(generate(seed, corpus)))
+    check(send_all(corpus, itertools.islice(quick, FEW)))
     assert endpoint.post("/v1/predict", content=picture).status_code == 200
 
 
@@ -90,9 +97,9 @@ def test_no_hostile_file_causes_a_server_error(endpoint: httpx.Client, corpus: C
 def test_many_requests_leak_no_memory(
     endpoint: httpx.Client, corpus: Corpus, picture: bytes, record_property: Callable[[str, object], None]
 ) -> None:
-    send_all(corpus, WARM, MANY)
+    send_all(corpus, range(MANY, MANY + WARM))
     watch = Watch("endpoint")
-    counts = send_all(corpus, MANY, 0)
+    counts = send_all(corpus, range(MANY))
     change = watch.change()
     record_property("statuses", dict(counts))
     record_property("MB of growth after 5000 requests", round(change.grown / 1e6))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+import pytest
 from optuna.trial import TrialState
 
 from raygenre.data.dataset import Dataset
@@ -84,6 +85,7 @@ def check_every_epoch_once(ledger: Ledger, storage: Any, folder: Path, trials: i
         assert Counter(metric.step for metric in steps) == Counter(epochs)
 
 
+@pytest.mark.slow
 def test_trials_over_the_limit_pause_and_continue(tracks: Dataset, ray_cluster: None, tmp_path: Path) -> None:
     folder, controls = tmp_path / "trained", Controls()
     folder.mkdir()
@@ -125,6 +127,7 @@ def test_trials_over_the_limit_pause_and_continue(tracks: Dataset, ray_cluster: 
     check_every_epoch_once(ledger, server, folder, 5, failed=failed.number)
 
 
+@pytest.mark.slow
 def test_a_stopped_search_continues_with_more_trials(tracks: Dataset, ray_cluster: None, tmp_path: Path) -> None:
     folder, stopped = tmp_path / "trained", Controls()
     folder.mkdir()

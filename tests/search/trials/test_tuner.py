@@ -47,6 +47,7 @@ def test_a_trial_that_asha_stops_is_pruned_everywhere(tracks: Dataset, ray_clust
     assert "pruned" in printed
 
 
+@pytest.mark.slow
 def test_the_median_rule_prunes_and_one_trial_runs_at_a_time(
     tracks: Dataset, ray_cluster: None, tmp_path: Path
 ) -> None:
