@@ -16,7 +16,7 @@ class FileAccessError(RaygenreError, OSError):
 
 
 def reason_of(error: Exception) -> str:
-    """Return the reason for a failure, without an OSError's path, for a message that already names the file."""
+    """Return the reason for a failure, without the path that an OSError contains."""
     return (isinstance(error, OSError) and error.strerror) or str(error) or repr(error)
 
 

@@ -37,7 +37,7 @@ WITH_PROJECT = "up to 3 GB to download, 7 GB in .venv, a minute or two with uv a
 # pip's settings for package sources, and the corresponding environment variables of uv.
 SOURCES = {"index-url": "UV_DEFAULT_INDEX", "extra-index-url": "UV_INDEX", "find-links": "UV_FIND_LINKS"}
 
-# Output lines about individual packages, which are not shown. Downloads of 100 MB or more are shown.
+# Lines of pip's or uv's output about single packages are hidden. Downloads of 100 MB or more are shown.
 DETAIL = re.compile(
     r"\s*(([-+~]|Built|Building|Downloaded|Collecting|Obtaining|Requirement already|Using cached|Attempting|Found"
     r"|Uninstalling|Successfully uninstalled) |Downloading (?!.*\(\d{3}[\d.]* ?Mi?B))"

@@ -179,7 +179,7 @@ def _hash_file(item: TrackPath) -> TrackFile:
 
 
 def _class_folders(root: Path, scan: FolderScan) -> list[Path]:
-    """Return the class folders, with or without music, except those that are left out for another reason."""
+    """Return the class folders, including those without music, but not those that the scan has left out."""
     if root in scan.may_be_music:  # it cannot be read
         return []
     left_out = {path for path, _ in scan.left_out}

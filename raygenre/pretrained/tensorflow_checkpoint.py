@@ -7,8 +7,8 @@ data file, little-endian float32 values and uncompressed blocks are supported.
 
 A table is a sequence of blocks, followed by a footer of 48 bytes, which contains the position of the index block. The
 index block's values are the positions of the blocks with the entries. An entry begins with three numbers: how many
-bytes its key shares with the previous key, how many further bytes the key has, and how many bytes the value has. The
-further bytes of the key and the bytes of the value follow. The last entry is followed by the positions from which a
+bytes its key shares with the previous key, how many more bytes the key has, and how many bytes the value has. These
+bytes of the key follow, and then the bytes of the value. The last entry is followed by the positions from which a
 reader can start and by the number of these positions, all as 4-byte integers. Other numbers are varints: each byte
 holds seven bits, lowest first, and its eighth bit indicates whether more bytes follow.
 """

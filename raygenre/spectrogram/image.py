@@ -130,7 +130,7 @@ def write_png(levels: NDArray[np.uint8]) -> bytes:
 
 
 def write_plain_png(levels: NDArray[np.uint8]) -> bytes:
-    """Return levels, uint8 (B, T), as a T × B PNG in the same colours but without axes and a third as large."""
+    """Return levels, uint8 (B, T), as a PNG of T × B pixels with the dataset's colours but without its frame."""
     image = Image.fromarray(levels[::-1])
     image.putpalette(MAGMA.tobytes())
     image.save(buffer := io.BytesIO(), format="PNG")

@@ -121,9 +121,9 @@ def find_move(storage: Storage) -> Move | None:
 
 
 def _other_folder(connection: sqlite3.Connection, root: Path) -> Path | None:
-    """Return the folder that the experiment's address names.
+    """Return the folder in the experiment's address.
 
-    The result is None if it is the folder of this storage, or if the artifacts are stored elsewhere.
+    The result is None if that folder belongs to this storage, or if the artifacts are stored elsewhere.
     """
     if not _has_column(connection, "experiments", "artifact_location"):
         return None

@@ -61,7 +61,7 @@ class PartReader:
         return self.kind.sample_rate
 
     def of_image(self, source: bytes) -> Song:
-        """Return the input for a PNG, which is reported as the only part.
+        """Return the input for a PNG, and report it as the song's only part.
 
         Raises: see `InputKind.of_image`.
         """

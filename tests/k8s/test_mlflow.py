@@ -1,4 +1,4 @@
-"""MLflow runs as in the overlays, with users and the documented backup."""
+"""MLflow runs with the overlays' settings and user accounts, and its documented backup can be restored."""
 
 import contextlib
 import os

@@ -84,7 +84,7 @@ class Display(Protocol):
         """Display an event with its details."""
 
     def info(self, name: str, text: str) -> None:
-        """Display a text that is not an event, with its topic in the first column."""
+        """Display text other than an event, with its topic in the first column."""
 
     def message(self, text: str) -> None:
         """Display lines as they are, without columns."""
