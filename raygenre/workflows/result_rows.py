@@ -46,6 +46,7 @@ class Row:
         seeds: seeds of the training runs.
         average_of: name of another row. If set, no network is trained: the probabilities are averaged over the other
             row's networks, one per seed.
+        of_study: whether the row is the final model of a search, which is read from the search's study.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Row:
     holds_out: bool = False
     seeds: tuple[int, ...] = _SEEDS
     average_of: str = ""
+    of_study: bool = False
 
     @property
     def setting(self) -> Setting:
@@ -110,5 +112,15 @@ ROWS: dict[str, Row] = {
             average_of="improved-filtered",
         ),
         Row("improved-artists", "improved", "artists", 160, _IMPROVED, tested=True),
+        Row(
+            "search",
+            "improved, with the best setting of a search",
+            "filtered",
+            100,
+            _IMPROVED,
+            tested=True,
+            seeds=(0,),
+            of_study=True,
+        ),
     )
 }

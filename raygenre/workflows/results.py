@@ -2,7 +2,7 @@
 
 import json
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from functools import partial
@@ -23,6 +23,7 @@ from raygenre.data.track_files import DataError
 from raygenre.evaluation.metrics import Evaluation, wilson_interval
 from raygenre.model.inference import predict_logits
 from raygenre.model.precision import has_fast_bfloat16
+from raygenre.search.space.space import Setting
 from raygenre.search.trials.trainable import Plan, Tracks, make_members, merge_folds, train
 from raygenre.search.trials.trial_result import EpochResult
 from raygenre.system import code_version
@@ -66,24 +67,30 @@ def measure(
     Yields:
         A row, a seed and the result for this seed.
     """
-    todo = [(row, seed) for row in rows for seed in row.seeds if str(seed) not in _seeds(results, row)]
+    trained = [row for row in rows if not row.of_study]
+    todo = [(row, seed) for row in trained for seed in row.seeds if str(seed) not in _seeds(results, row)]
     for (row, seed), result in unordered(partial(_measure, files=files), todo, jobs=jobs):
         if isinstance(result, Exception):
             raise result
-        results.mkdir(parents=True, exist_ok=True)
-        about = {
-            "row": row.name,
-            "title": row.title,
-            "data": "reconstructed GTZAN images",
-            "split": row.split,
-            "tested": row.tested,
-            "epochs": row.epochs,
-            "setting": asdict(row.setting),
-            "command": command,
-            "seeds": {**_seeds(results, row), str(seed): result},
-        }
-        write_atomically(results / f"{row.name}.json", json.dumps(about, indent=1).encode())
+        write(results, row, seed, result, setting=row.setting, command=command)
         yield row, seed, result
+
+
+def write(results: Path, row: Row, seed: int, result: Mapping[str, Any], *, setting: Setting, command: str) -> None:
+    """Add the result of a seed to the row's file."""
+    results.mkdir(parents=True, exist_ok=True)
+    about = {
+        "row": row.name,
+        "title": row.title,
+        "data": "reconstructed GTZAN images",
+        "split": row.split,
+        "tested": row.tested,
+        "epochs": row.epochs,
+        "setting": asdict(setting),
+        "command": command,
+        "seeds": {**_seeds(results, row), str(seed): result},
+    }
+    write_atomically(results / f"{row.name}.json", json.dumps(about, indent=1).encode())
 
 
 def make_split(dataset: Dataset, kind: SplitKind, seed: int, files: Files, *, validation: float) -> Split:

@@ -80,6 +80,20 @@ def draw(ledger: Ledger) -> Figures:
     return Figures(plotly_figures.page(f"Search {ledger.name}", entries), pictures, left_out)
 
 
+def importances(ledger: Ledger) -> dict[str, float]:
+    """Return the importance of each searched hyperparameter, as shares of 1; empty if there are too few trials."""
+    data = SearchData(ledger)
+    return {} if _reason("importances", data) else _importances(data, data.sample(MIN_TRIALS))
+
+
+def _importances(data: SearchData, sample: Sample) -> dict[str, float]:
+    from optuna.importance import get_param_importances  # slow, because it imports scikit-learn
+
+    from raygenre.search.summary import plotly_figures
+
+    return get_param_importances(plotly_figures.study_of(data, sample))
+
+
 def _reason(name: str, data: SearchData) -> str:
     """Return the reason why a figure cannot be drawn, or an empty string if it can."""
     if name in ("learning_curves", "rungs_over_time"):
@@ -112,9 +126,7 @@ def _both(name: str, data: SearchData) -> "tuple[Plot, bytes]":
 
     sample = data.sample(MIN_TRIALS)
     if name == "importances":
-        from optuna.importance import get_param_importances  # slow, because it imports scikit-learn
-
-        shares = get_param_importances(plotly_figures.study_of(data, sample))
+        shares = _importances(data, sample)
         return plotly_figures.importances(shares), _png(
             lambda figure: matplotlib_figures.importances(figure, shares, sample)
         )
