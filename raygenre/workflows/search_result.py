@@ -11,8 +11,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from mlflow.entities import Run
-
 from raygenre.errors import RaygenreError
 from raygenre.registry import versions
 from raygenre.registry.evaluation_log import JSON_FILE
@@ -44,9 +42,9 @@ def search_result(server: Server, ledger: Ledger) -> tuple[Setting, dict[str, An
         raise UnfinishedSearchError(f"study {ledger.name} has no registered model; finish it with --resume")
     final = server.client.get_run(version.run_id)
     search = server.client.get_run(final.data.tags[PARENT])
-    with _artifact(server, final, JSON_FILE) as path:
+    with _artifact(server, final.info.run_id, JSON_FILE) as path:
         evaluation = json.loads(path.read_text())
-    with _artifact(server, search, FINALISTS) as path, path.open() as file:
+    with _artifact(server, search.info.run_id, FINALISTS) as path, path.open() as file:
         finalists = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
     tags, searched = search.data.tags, ledger.config.distributions
     settings = [asdict(ledger.setting(int(row["trial"]))) for row in finalists]
@@ -70,6 +68,6 @@ def search_result(server: Server, ledger: Ledger) -> tuple[Setting, dict[str, An
 
 
 @contextmanager
-def _artifact(server: Server, run: Run, name: str) -> Iterator[Path]:
+def _artifact(server: Server, run_id: str, name: str) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as folder:
-        yield Path(server.client.download_artifacts(run.info.run_id, name, folder))
+        yield Path(server.client.download_artifacts(run_id, name, folder))
