@@ -1,4 +1,4 @@
-"""Winograd's F(4×4, 3×3): 3×3 convolutions with a quarter of the multiplications, for training on CPUs.
+"""3×3 convolutions by Winograd's F(4×4, 3×3), for float32 training on CPUs.
 
 The output is divided into 4×4 tiles, and each tile is computed from 6×6 inputs d and the kernel g as
 Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A (A. Lavin and S. Gray, Fast Algorithms for Convolutional Neural Networks, 2015). Summed over

@@ -1,4 +1,4 @@
-"""Selects the checkpoints that a study keeps: those of the best trials and of unfinished ones."""
+"""Selects which checkpoints a study keeps: those of the best and of unfinished trials."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""Handles a trial that runs out of memory: it fails without a retry, and the search continues.
+"""Handles a trial that runs out of memory: it fails without a retry; the search continues.
 
 Its state is FAIL, and no Optuna sampler learns from failed trials. The alternative would be a violated constraint that
 marks the setting as infeasible. However, only TPE accepts a constraint for a trial without a value, and only if the
