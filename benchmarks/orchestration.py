@@ -52,6 +52,7 @@ from raygenre.search.trials.places import Places
 from raygenre.search.trials.search_timer import SearchTimer
 from raygenre.search.trials.timings import Work
 from raygenre.search.trials.trainable import Plan, Tracks
+from raygenre.search.trials.trial_limits import TrialLimits
 from raygenre.search.trials.trial_result import METRICS, OBJECTIVE
 from raygenre.search.trials.tuner import run_trials
 from raygenre.system.storage import resolve
@@ -129,6 +130,8 @@ def our_search(
     tracker = Tracker(Server(storage), ledger.folder, ledger.id)
     resources = Resources(1, 0, CONCURRENCY)
     timer = SearchTimer(ledger, Work(trials, epochs, finalists=1, repeats=0, slots=CONCURRENCY))
+    places = Places(Controls(), resources, timer=timer, time_used=TimeUsed(ledger))
+    display = TextDisplay(Probe())
     run_trials(
         ledger,
         Plan(genres=2, epochs=epochs, threads=1, device="cpu"),
@@ -136,9 +139,10 @@ def our_search(
         resources=resources,
         tracker=tracker,
         parent=tracker.start("orchestration", "search"),
-        display=TextDisplay(Probe()),
+        display=display,
         timer=timer,
-        places=Places(Controls(), resources, timer=timer, time_used=TimeUsed(ledger)),
+        places=places,
+        limits=TrialLimits(ledger, places.controls, timer=timer, time_used=places.time_used, display=display),
         trainable=functools.partial(sleeping, seconds=seconds),
     )
     uploaded = tracker.flush(5 if uri == UNREACHABLE else 60)

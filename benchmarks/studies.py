@@ -125,7 +125,7 @@ def call(*arguments: str) -> None:
 
 
 def add_row(table: Table, name: str, storage: Path, trials: int, whole: float, command: float) -> None:
-    """Add a row with a search's times from Optuna's database, its total time in s, and the command's time in s."""
+    """Add a row with a search's times from Optuna's database, its total time and its command's time, both in s."""
     ledger = Ledger.open(resolve(storage, None).studies, STUDY, url=None)
     stored = ledger.study.trials
     ledger.close()

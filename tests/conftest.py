@@ -69,7 +69,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def pytest_make_parametrize_id(val: object) -> str | None:
     """Return a short id for a long text or file; pytest would put all of it into the test's name."""
     if isinstance(val, (str, bytes)) and len(val) > LONGEST_ID:
-        content = val.encode(errors="surrogateescape") if isinstance(val, str) else val
+        content = val.encode(errors="surrogatepass") if isinstance(val, str) else val
         return f"{len(content)}-bytes-{zlib.crc32(content):08x}"
     return None
 

@@ -1,6 +1,6 @@
 """Songs that Parquet files refer to or contain.
 
-A Parquet file has a column with either paths and URLs or the content of files. In the second case, the songs' names
+A column of a Parquet file contains either paths and URLs, or the content of files. In the second case, the songs' names
 come from the column `path`; if there is no such column, or if it holds the content, the names are `FILE#ROW`.
 """
 

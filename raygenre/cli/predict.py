@@ -156,7 +156,7 @@ def predict(
     if plot and len(files.songs) != 1:
         fail(f"--plot requires exactly one song, not {len(files.songs)}")
     missing = missing_songs(files.songs)
-    if len(missing) == len(files.songs):  # before the model is loaded, which takes seconds
+    if len(missing) == len(files.songs):  # before loading the model, which takes several seconds
         report_failures([*files.failed, *missing])
     if url:
         if model or plot or tags or storage_folder or tracking_uri or not use_cache or longest < math.inf:

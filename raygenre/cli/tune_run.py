@@ -140,7 +140,7 @@ class TuneSession:
         print_result(outcome, ledger, server, display=display, console=self._console, seconds=seconds)
 
     def reason(self, error: Exception) -> str:
-        """Return a text that explains why one of `ERRORS` ended the search."""
+        """Return a message that explains why one of `ERRORS` ended the search."""
         if isinstance(error, TrackingError):
             return f"MLflow at {self.storage.server}: {reason(error)}"
         if isinstance(error, STORAGE_ERRORS):

@@ -102,7 +102,7 @@ class AsyncClient:
         return await self._take(self._core.tags(file))
 
     async def create_job(self, file: File, *, callback: str = "") -> Job:
-        """Send a song that may be too long for `predict` to be classified later, and return the job.
+        """Send a song to be classified later, for example because it is long, and return the job.
 
         If the connection fails before the answer arrives, the song is sent again, which may create two jobs.
 

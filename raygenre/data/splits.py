@@ -223,7 +223,7 @@ def _require_all_genres(dataset: Dataset, split: Split) -> None:
         if absent:
             raise DataError(
                 f"the {side} subset contains no tracks of {', '.join(absent)}; "
-                "every genre needs at least five different recordings, or three groups, and at least one per fold"
+                "every genre needs at least five different recordings (or three groups), and at least one per fold"
             )
 
 

@@ -5,8 +5,8 @@ Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A (A. Lavin and S. Gray, Fast Algorithms for Conv
 the channels, ⊙ becomes a matrix product for each of 36 positions, with 36 multiplications per tile instead of 144. Both
 gradients use the same products, transposed.
 
-Each matrix is applied to one axis at a time. Tiles are processed in strips of four rows, whose values stay in the CPU
-cache.
+Each matrix is applied to one axis at a time. A track is processed in strips of a few rows of tiles, whose values stay
+in the CPU cache.
 
 Shapes: B tracks in a batch, C input channels, K output channels, H × W positions, R rows of tiles in a strip, A tiles
 in a row.
@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 _TILE = 4
 _PATCH = _TILE + 2
-_STRIP = 4  # rows of tiles
+_STRIP_TILES = 160  # minimum number of tiles in a strip, unless the image has fewer
 
 # Lavin and Gray's matrices for the points 0, ±1, ±2 and infinity.
 _B_T = torch.tensor(
@@ -56,33 +56,45 @@ class _Grid:
     """How the output of a convolution is divided.
 
     Attributes:
-        strips: number of strips of a track.
+        strips: number of strips in a track.
+        down: number of rows of tiles in a strip.
         across: number of tiles in a row.
     """
 
     strips: int
+    down: int
     across: int
+
+    @classmethod
+    def of(cls, height: int, width: int) -> "_Grid":
+        rows, across = -(-height // _TILE), -(-width // _TILE)
+        strips = -(-rows // -(-_STRIP_TILES // across))
+        return cls(strips, -(-rows // strips), across)
 
     @property
     def height(self) -> int:
         """Height of all tiles of a track."""
-        return self.strips * _STRIP * _TILE
+        return self.strips * self.down * _TILE
 
     @property
     def width(self) -> int:
         """Width of a row of tiles."""
         return self.across * _TILE
 
+    @property
+    def tiles_per_strip(self) -> int:
+        return self.down * self.across
+
     def inputs(self, padded: Tensor) -> Iterator[Tensor]:
         """Yield the input rows (4·R + 2, ...) of each strip of padded images (B, height + 2, ...)."""
-        rows = _STRIP * _TILE
+        rows = self.down * _TILE
         for track in padded:
             for top in range(0, self.height, rows):
                 yield track[top : top + rows + 2]
 
     def tiles(self, images: Tensor) -> Tensor:
         """View images (B, height, width, K) as the tiles (B·strips, 4, 4, R, A, K) of each strip, column by column."""
-        strips = images.view(-1, _STRIP, _TILE, self.across, _TILE, images.shape[-1])
+        strips = images.view(-1, self.down, _TILE, self.across, _TILE, images.shape[-1])
         return strips.permute(0, 4, 2, 1, 3, 5)
 
 
@@ -94,25 +106,25 @@ class Winograd(torch.autograd.Function):
         """Convolve images (B, C, H, W) with a weight (K, C, 3, 3) and a bias (K,) → (B, K, H, W)."""
         batch, channels_in, height, width = images.shape
         channels_out = len(weight)
-        grid = _Grid(strips=-(-height // (_STRIP * _TILE)), across=-(-width // _TILE))
+        grid = _Grid.of(height, width)
         kernels = (_G_BOTH @ weight.permute(3, 2, 1, 0).reshape(9, -1)).view(_PATCH**2, channels_in, -1)
         right, below = grid.width + 1 - width, grid.height + 1 - height
         padded = F.pad(images.permute(0, 2, 3, 1), (0, 0, 1, right, 1, below)).flatten(2).contiguous()
         output = images.new_empty(batch, grid.height, grid.width, channels_out)
         # The strips share these tensors: newly allocated memory would not be in the cache.
         row = padded.shape[2]  # values
-        lines = images.new_empty(_PATCH, _STRIP, row)
+        lines = images.new_empty(_PATCH, grid.down, row)
         overlapping = lines.as_strided(
-            (_PATCH, _PATCH, _STRIP, grid.across, channels_in),
-            (channels_in, _STRIP * row, row, _TILE * channels_in, 1),
+            (_PATCH, _PATCH, grid.down, grid.across, channels_in),
+            (channels_in, grid.down * row, row, _TILE * channels_in, 1),
         )
         columns = images.new_empty(overlapping.shape)
-        patches = images.new_empty(batch * grid.strips, _PATCH**2, _STRIP * grid.across, channels_in)
-        products = images.new_empty(_PATCH**2, _STRIP * grid.across, channels_out)
+        patches = images.new_empty(batch * grid.strips, _PATCH**2, grid.tiles_per_strip, channels_in)
+        products = images.new_empty(_PATCH**2, grid.tiles_per_strip, channels_out)
         half = images.new_empty(_TILE, _PATCH, products[0].numel())
         result = images.new_empty(_TILE, _TILE, products[0].numel())
         for rows, patch, tiles in zip(grid.inputs(padded), patches, grid.tiles(output), strict=True):
-            for number in range(_STRIP):
+            for number in range(grid.down):
                 torch.mm(_B_T, rows[_TILE * number :][:_PATCH], out=lines[:, number])
             columns.copy_(overlapping)
             torch.mm(_B_T, columns.view(_PATCH, -1), out=patch.view(_PATCH, -1))
@@ -137,11 +149,11 @@ class Winograd(torch.autograd.Function):
         transposed = kernels.transpose(1, 2).contiguous()
         to_kernels = torch.zeros_like(kernels)
         to_padded = gradient.new_zeros(batch, grid.height + 2, (grid.width + _TILE) * channels_in)
-        to_products = gradient.new_empty(_PATCH**2, _STRIP * grid.across, channels_out)
+        to_products = gradient.new_empty(_PATCH**2, grid.tiles_per_strip, channels_out)
         half = gradient.new_empty(_PATCH, _TILE, to_products[0].numel())
         to_patch = torch.empty_like(patches[0])
-        to_columns = gradient.new_empty(_PATCH, _PATCH, _STRIP, grid.across, channels_in)
-        to_lines = gradient.new_zeros(_PATCH, _STRIP, grid.across + 1, _TILE, channels_in)
+        to_columns = gradient.new_empty(_PATCH, _PATCH, grid.down, grid.across, channels_in)
+        to_lines = gradient.new_zeros(_PATCH, grid.down, grid.across + 1, _TILE, channels_in)
         overlapping = to_lines.permute(3, 0, 1, 2, 4)
         for rows, patch, tiles in zip(grid.inputs(to_padded), patches, grid.tiles(whole), strict=True):
             torch.mm(_A, tiles.reshape(_TILE, -1), out=half.view(_PATCH, -1))
@@ -153,7 +165,7 @@ class Winograd(torch.autograd.Function):
             overlapping[..., :-1, :] = to_columns[:_TILE]
             overlapping[: _PATCH - _TILE, ..., -1, :] = 0
             overlapping[: _PATCH - _TILE, ..., 1:, :] += to_columns[_TILE:]
-            for number in range(_STRIP):
+            for number in range(grid.down):
                 rows[_TILE * number :][:_PATCH].addmm_(_B, to_lines[:, number].view(_PATCH, -1))
         to_weight = (_G_BOTH.T @ to_kernels.view(_PATCH**2, -1)).view(3, 3, channels_in, -1)
         unpadded = to_padded.unflatten(2, (-1, channels_in))[:, 1 : height + 1, 1 : width + 1]

@@ -35,6 +35,7 @@ from raygenre.search.trials.scheduler import kept, rungs
 from raygenre.search.trials.search_timer import SearchTimer
 from raygenre.search.trials.timings import Work
 from raygenre.search.trials.trainable import Plan, Tracks
+from raygenre.search.trials.trial_limits import TrialLimits
 from raygenre.search.trials.tuner import run_trials
 from raygenre.system.location import Location
 from raygenre.system.numbers import loss_text
@@ -148,6 +149,7 @@ def _search(
         objectives=tuple(config.objectives),
     )
     parent = record.run
+    limits = TrialLimits(ledger, places.controls, timer=timer, time_used=places.time_used, display=display)
     with (
         timer.phase(display, "trials", f"{config.trials} trials of up to {config.epochs} epochs", bar=False),
         measure_throughput(ledger),
@@ -162,6 +164,7 @@ def _search(
             display=display,
             timer=timer,
             places=places,
+            limits=limits,
             max_failures=max_failures,
         )
     check_completed(ledger)

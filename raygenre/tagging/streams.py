@@ -37,7 +37,7 @@ class View:
 
 
 def view(path: Path) -> View:
-    """Return FFmpeg's view of an audio file, regardless of its name.
+    """Return what FFmpeg finds in an audio file, regardless of the file's name.
 
     Raises:
         OSError: the file cannot be read.

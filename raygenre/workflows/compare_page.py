@@ -46,7 +46,7 @@ def comparison_page(runs: Sequence[RunSummary], pairs: Sequence[PairResult]) -> 
 def metric_text(value: float | None) -> str:
     """Format a metric: whole numbers with thousands separators, others with four digits, None as "–".
 
-    Numbers with more than 15 digits are not exact, so they are also shown with four digits.
+    Numbers with more than 15 digits are not exact, so they too are rounded to four digits.
     """
     if value is None:
         return "–"

@@ -41,7 +41,7 @@ class LimitSettings(BaseSettings):
         default=250_000_000,
         gt=0,
         description="Maximum total size, in bytes, of the bodies in a replica's memory; requests beyond it get 503. "
-        "The part of a body beyond 4 MB is stored on disk.",
+        "A file that makes a body larger than 4 MB is stored on disk.",
     )
     most_stored_bytes: int = Field(
         default=4_000_000_000,

@@ -12,7 +12,7 @@ _SECONDS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0,
 
 
 def _tags(*names: str) -> tuple[str]:
-    """Return tag names for a parameter that Ray annotates as a tuple of a single string."""
+    """Return tag names as the type that Ray declares for this parameter, a tuple of one string."""
     return cast(tuple[str], names)
 
 

@@ -24,6 +24,7 @@ from raygenre.search.trials.places import Places
 from raygenre.search.trials.search_timer import SearchTimer
 from raygenre.search.trials.timings import Work
 from raygenre.search.trials.trainable import Plan, Tracks
+from raygenre.search.trials.trial_limits import TrialLimits
 from raygenre.search.trials.trial_result import METRICS, EpochResult, TrialResult
 from raygenre.system.storage import resolve
 from raygenre.tracking.server import Server
@@ -60,6 +61,7 @@ def search(
     resources, controls = Resources(1, 0, most), controls or Controls()
     timer = SearchTimer(ledger, Work(config.trials, config.epochs, config.top_k, REPEATS, slots=2))
     places = Places(controls, resources, timer=timer, time_used=TimeUsed(ledger))
+    display = TextDisplay(text)
     with pytest.raises(SearchFailedError, match=fails_with) if fails_with else suppress(SearchStopped):
         tuner.run_trials(
             ledger,
@@ -68,9 +70,10 @@ def search(
             resources=resources,
             tracker=tracker,
             parent=tracker.start("search", "search"),
-            display=TextDisplay(text),
+            display=display,
             timer=timer,
             places=places,
+            limits=TrialLimits(ledger, controls, timer=timer, time_used=places.time_used, display=display),
             max_failures=1 if fails_with else 0,
             trainable=trainable,
         )

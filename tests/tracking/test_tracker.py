@@ -317,7 +317,7 @@ def test_an_unknown_host_name_raises_at_once(tmp_path: Path) -> None:
 
 
 class Front:
-    """A proxy that can be shut down or lose the responses of the real server behind it.
+    """A proxy in front of a real server; it can be shut down, or drop the server's responses.
 
     Attributes:
         lost: paths of the requests that receive no response.

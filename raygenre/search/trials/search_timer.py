@@ -22,7 +22,7 @@ class SearchTimer:
 
     Attributes:
         work: the work that the search has to do.
-        budget_left: function that returns how much of the search's time budget is left, in s, or infinity without one.
+        limited: function that reduces an estimate of the time left, in s, if a limit will keep trials from starting.
 
     Args:
         clock: returns the time in s.
@@ -30,7 +30,7 @@ class SearchTimer:
 
     def __init__(self, ledger: Ledger, work: Work, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.work = work
-        self.budget_left: Callable[[], float] = lambda: math.inf
+        self.limited: Callable[[float], float] = lambda seconds: seconds
         self._clock = clock
         self._phases: dict[str, float] = {}
         self._trials = {trial.number: _earlier(trial) for trial in ledger.trials}
@@ -104,17 +104,12 @@ class SearchTimer:
         self._final = self._advanced(self._final, epochs)
 
     def seconds_left(self) -> float | None:
-        """Return an estimate of the time until the search ends; None until an epoch has been timed.
-
-        The time budget limits how many trials start, but not the time that the trials already started need.
-        """
+        """Return an estimate of the time until the search ends; None until an epoch has been timed."""
         estimate = seconds_left(self.work, self.observed(), self._clock())
-        if estimate is None or (budget := self.budget_left()) >= estimate:
-            return estimate
-        return max(budget, self.seconds_left_with(len(self._trials)) or 0.0)
+        return estimate if estimate is None else self.limited(estimate)
 
     def seconds_left_with(self, trials: int) -> float | None:
-        """Return the estimate for a different number of trials and without a time budget."""
+        """Return the estimate for a different number of trials, without other limits."""
         return seconds_left(replace(self.work, trials=trials), self.observed(), self._clock())
 
     def observed(self) -> Observed:

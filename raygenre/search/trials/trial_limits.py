@@ -55,7 +55,7 @@ class TrialLimits:
         self._reason: str = recorded["reason"] if recorded.get("limits") == self._limits() else ""
         self._reason_limits = self._limits()
         self._checked: tuple[float, int, int] | None = None
-        timer.budget_left = self._budget_left
+        timer.limited = self._limited
         if self.reason:
             timer.work = replace(timer.work, trials=len(ledger.trials))
 
@@ -119,6 +119,12 @@ class TrialLimits:
             f"{short_duration(left)} of the time budget of {budget} remain for the running trials, the repeats and "
             "the final training"
         )
+
+    def _limited(self, seconds: float) -> float:
+        """Return an estimate of the time left without the trials that the time budget will keep from starting."""
+        if (left := self._budget_left()) >= seconds:
+            return seconds
+        return max(left, self._timer.seconds_left_with(len(self._ledger.trials)) or 0.0)
 
     def _budget_left(self) -> float:
         budget = self._ledger.config.time_budget

@@ -49,6 +49,7 @@ def run_trials(
     display: Display,
     timer: SearchTimer,
     places: Places,
+    limits: TrialLimits,
     max_failures: int = MAX_FAILURES,
     trainable: Callable[..., None] = worker.run,
 ) -> None:
@@ -69,7 +70,6 @@ def run_trials(
     recorder = TrialRecorder(ledger, tracker, parent)
     recorder.finish_recording()
     controls = places.controls
-    limits = TrialLimits(ledger, controls, timer=timer, time_used=places.time_used, display=display)
     started = len(ledger.trials)
     if not ledger.unfinished() and not limits.allow_another(started, started):
         return

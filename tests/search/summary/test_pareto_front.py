@@ -1,4 +1,4 @@
-"""Searches with several objectives, in a ledger without training and on a real cluster."""
+"""Searches with several objectives, once without training and once on a real cluster."""
 
 import csv
 import io

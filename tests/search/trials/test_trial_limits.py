@@ -91,7 +91,7 @@ def test_a_time_budget_leaves_time_for_the_repeats(tracks: Dataset, tmp_path: Pa
     assert "of the time budget of 2 min remain" in driver.text.getvalue()
 
 
-def test_the_time_left_never_exceeds_the_budget(tracks: Dataset, tmp_path: Path) -> None:
+def test_the_time_left_excludes_trials_beyond_the_budget(tracks: Dataset, tmp_path: Path) -> None:
     """Without the budget, the estimate for 500 trials of 20 s is almost three hours."""
     driver = Driver(new_ledger(tmp_path, tracks, trials=500, time_budget=150))
     driver.train(0.5)
