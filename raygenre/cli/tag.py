@@ -130,7 +130,7 @@ def _run(
     provenance: bool,
     jobs: int,
 ) -> "KeyboardInterrupt | LogError | None":
-    """Plan each song and, if there is a log, write its tags; append the results to `done`.
+    """Plan the changes to each song; with a log, also write them. Append the results to `done`.
 
     Returns:
         the exception that ended the run early, or None.

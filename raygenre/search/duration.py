@@ -9,7 +9,7 @@ _PART = re.compile(r"(\d+(?:\.\d+)?)\s*(d|h|m|s)", re.ASCII)
 
 
 def parse_duration(text: str, name: str) -> float:
-    """Parse a duration, and return it in s.
+    """Parse a duration, and return it in seconds.
 
     Args:
         text: numbers with units, such as `90m`, `1.5h` or `1d 12h`, or just `0`.

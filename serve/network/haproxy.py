@@ -94,7 +94,7 @@ def main() -> None:
     left_behind = [str(pid) for pid in _processes(path) if _parent(pid) != manager]
     if left_behind:
         take_over(left_behind, arguments, configuration)
-    os.setpgid(0, 0)  # Ctrl-C in a terminal must not end HAProxy while replicas still answer requests
+    os.setpgid(0, 0)  # Ctrl-C in a terminal must not stop HAProxy while replicas are still responding
     guard = Path(__file__).with_name("haproxy_guard.py")
     subprocess.Popen([sys.executable, "-IS", guard, str(raylet), str(os.getpid())], stdin=subprocess.DEVNULL)
     os.environ.pop("RAY_SERVE_HAPROXY_BINARY_PATH")  # it points to haproxy.sh instead of HAProxy

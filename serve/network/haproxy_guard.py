@@ -12,7 +12,7 @@ from contextlib import suppress
 
 
 def main() -> None:
-    """Wait until the raylet or HAProxy has ended, and then end HAProxy."""
+    """Wait until the raylet or HAProxy exits, then stop HAProxy if it is still running."""
     raylet, haproxy = map(int, sys.argv[1:])
     with suppress(ProcessLookupError):
         proxy = os.pidfd_open(haproxy)  # a descriptor, because the ids of ended processes are reused

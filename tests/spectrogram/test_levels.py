@@ -1,8 +1,9 @@
 """Levels and images equal those of GTZAN's recipe; images convert back without loss.
 
 The reference is librosa with a current matplotlib, used as GTZAN's author used it: melspectrogram with its defaults,
-amplitude_to_db of the power, specshow at 6×4 in and 72 dpi with subplot.bottom 0.125. The mesh is not snapped to
-pixels, because only newer versions of matplotlib do that. Column 388, under the axes' right edge, is not compared.
+amplitude_to_db applied to the power, and specshow in a figure of 6×4 inches at 72 dpi, with subplot.bottom 0.125. The
+mesh is not snapped to pixels, because only newer versions of matplotlib do that. Column 388, under the axes' right
+edge, is not compared.
 """
 
 import doctest
@@ -232,7 +233,7 @@ def assert_within_one_level(a: torch.Tensor, b: torch.Tensor) -> None:
 MINUS_12_DB = 10 ** (-12 / 20)
 
 
-# Clicks and sounds that fade into silence are excluded, because amplitude_to_db raises any power below 1e-5 to 1e-5.
+# Clicks and sounds that fade into silence are excluded, because amplitude_to_db replaces powers below 1e-5 with 1e-5.
 @pytest.mark.parametrize("gain", [0.1, 0.9])
 @pytest.mark.parametrize("name", ["tones", "noise", "chirp", "clipping", "offset"])
 def test_gain_does_not_change_levels(name: str, gain: float) -> None:

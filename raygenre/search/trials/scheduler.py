@@ -149,5 +149,9 @@ def kept(config: SearchConfig) -> float:
 
 
 def _grace(epochs: int) -> int:
-    """Return the number of epochs for which every trial trains before it can be stopped."""
-    return max(1, epochs // REDUCTION**2, min(3, epochs))
+    """Return the number of epochs for which every trial trains before it can be stopped.
+
+    It is slightly more than a ninth of the epochs, so that ASHA's last rung is at about a third of them. A rung close
+    to the end would stop trials without saving time.
+    """
+    return max(epochs // REDUCTION**2 + 1, min(3, epochs))

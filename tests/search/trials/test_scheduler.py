@@ -140,3 +140,10 @@ def test_rungs_are_those_of_the_scheduler(tracks: Dataset, tmp_path: Path, epoch
     [bracket] = rule.rule._brackets
     assert rungs(ledger.config) == sorted(milestone for milestone, _ in bracket._rungs if milestone <= epochs)
     assert rungs(small_config(tracks, epochs=epochs, scheduler="none")) == []
+
+
+@pytest.mark.parametrize("epochs", [12, 20, 27, 40, 100, 150])
+def test_no_rung_is_close_to_the_end(tracks: Dataset, epochs: int) -> None:
+    first, last = rungs(small_config(tracks, epochs=epochs, scheduler="asha"))
+    assert epochs / 9 < first <= epochs / 4
+    assert last == 3 * first <= 0.75 * epochs
