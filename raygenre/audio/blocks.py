@@ -6,6 +6,7 @@ decodes the files through PyAV.
 Conventions: samples are mono float32 in [−1, 1].
 """
 
+import errno
 import io
 import math
 import tempfile
@@ -31,6 +32,8 @@ RATES = range(1_000, 768_001)  # Hz
 
 _AUDIBLE = 1e-4  # peak above which a track counts as audible: −80 dB relative to full scale
 _BLOCK = 1 << 18  # samples resampled at a time
+# Errors of a drive, network or process rather than of the file.
+_READ_ERRORS = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 # A non-seekable stream is held in memory up to the first size and on disk up to the second; a larger one is rejected.
 _MAX_IN_MEMORY, _MAX_COPIED = 1 << 25, 1 << 32  # bytes
 
@@ -89,8 +92,9 @@ def blocks(
         except AudioError:
             raise
         except (av.error.FFmpegError, OSError, ValueError) as error:
-            # The file is already open, so an OSError means that FFmpeg failed or that a damaged file made it seek past
-            # the end.
+            if not isinstance(error, av.error.FFmpegError) and getattr(error, "errno", None) in _READ_ERRORS:
+                raise
+            # Any other OSError means that FFmpeg failed or that a damaged file made it seek past the end.
             raise AudioError(failure_reason(stream, found.name, error)) from error
     if is_empty:
         raise AudioError(f"the file contains no audio samples; {CONVERT}")

@@ -53,7 +53,9 @@ def promote(
             version,
             fetched.classifier,
             fetched.facts,
-            data=lambda: head_to_head.tested_data(fetched.facts, data, cache=storage.cache),
+            data=lambda: head_to_head.tested_data(
+                fetched.facts, data, genres=fetched.classifier.genres, cache=storage.cache
+            ),
             force=force or None,
             user_reason=reason,
         )

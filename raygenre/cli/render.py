@@ -120,6 +120,10 @@ def _render_folder(source: Path, output: Path, jobs: int, *, verbose: bool) -> N
     counts = [f"{kept} already existed"] * bool(kept) + [f"{len(failures)} failed"] * bool(failures)
     summary = ", ".join([f"{new} rendered into {printable(output)}", *counts])
     out.print(summary, highlight=False, soft_wrap=True, markup=False)
+    if plan.leftover:
+        number = "1 image belongs" if len(plan.leftover) == 1 else f"{len(plan.leftover)} images belong"
+        text = f"{number} to no song and can be deleted, such as {printable(plan.leftover[0])}"
+        out.print(text, highlight=False, soft_wrap=True, markup=False)
     if not failures:
         out.print(f"Next: python experiments/tune.py --data {printable(output)}", soft_wrap=True)
     report_failures(failures)

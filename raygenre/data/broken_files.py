@@ -17,10 +17,12 @@ class BrokenFile:
     Attributes:
         path: path relative to the data folder.
         reason: why the file is not usable.
+        is_unread: whether the file could not be read, which may be different the next time.
     """
 
     path: str
     reason: str
+    is_unread: bool = False
 
 
 def relative_to(files: Iterable[tuple[Path, str]], source: Path) -> tuple[BrokenFile, ...]:

@@ -7,13 +7,14 @@ Conventions: levels are uint8 (N, 128, 333). Labels index `genres`, which are in
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from raygenre import audio, spectrogram
@@ -145,8 +146,9 @@ def _decoded(files: Sequence[TrackFile], source: Path, progress: Progress | None
     usable: list[tuple[TrackFile, NDArray[np.uint8]]] = []
     broken: list[BrokenFile] = []
     for file, result in zip(files, on_all_cores(_try_decode, files, progress), strict=True):
-        if isinstance(result, str):
-            broken += relative_to([(file.path, result)], source)
+        if isinstance(result, _Failure):
+            [one] = relative_to([(file.path, result.reason)], source)
+            broken.append(replace(one, is_unread=result.is_unread))
         else:
             usable.append((file, result))
     genres = tuple(sorted({file.genre for file, _ in usable}))
@@ -160,14 +162,20 @@ def _decoded(files: Sequence[TrackFile], source: Path, progress: Progress | None
     )
 
 
-def _try_decode(file: TrackFile) -> NDArray[np.uint8] | str:
+@dataclass(frozen=True)
+class _Failure:
+    reason: str
+    is_unread: bool = False
+
+
+def _try_decode(file: TrackFile) -> NDArray[np.uint8] | _Failure:
     """Return a file's levels, or the reason why it is not usable."""
     if file.error:
-        return file.error
+        return _Failure(file.error)
     try:
         return decode(file.path)
     except (RaygenreError, OSError) as error:
-        return reason_of(error)
+        return _Failure(reason_of(error), is_unread=not isinstance(error, RaygenreError))
 
 
 def synthetic_samples(genre: str, number: int) -> NDArray[np.float32]:
@@ -208,21 +216,27 @@ def _key(parts: Sequence[str]) -> str:
 
 
 def _cached(cache: Path, key: str, source: str, make: Callable[[], Dataset]) -> Dataset:
-    """Return the dataset cached under a key. If there is none, create the dataset and store it."""
+    """Return the dataset cached under a key. If there is none, create the dataset and store it.
+
+    A damaged cache file is replaced. A dataset is not stored if the disk is full, or if files could not be read.
+    """
     path = cache / f"{key}.safetensors"
-    if not path.exists():
-        dataset = make()
+    if path.exists():
+        with suppress(SafetensorError, ValueError, KeyError, TypeError):  # the file was cut off, for instance
+            return _stored(path, source)
+    dataset = make()
+    if not any(file.is_unread for file in dataset.broken):
         about = {"tracks": dataset.tracks, "genres": dataset.genres, "digest": dataset.digest}
         broken = [asdict(file) for file in dataset.broken]
+        metadata = {"about": json.dumps(about), "broken": json.dumps(broken)}
         cache.mkdir(parents=True, exist_ok=True)
         # If two processes create this file at the same time, the second replaces it with identical content.
-        with atomic_file(path) as unfinished:
-            save_file(
-                {"levels": dataset.levels, "labels": dataset.labels},
-                unfinished,
-                metadata={"about": json.dumps(about), "broken": json.dumps(broken)},
-            )
-        return dataset
+        with suppress(SafetensorError), atomic_file(path) as unfinished:
+            save_file({"levels": dataset.levels, "labels": dataset.labels}, unfinished, metadata=metadata)
+    return dataset
+
+
+def _stored(path: Path, source: str) -> Dataset:
     with safe_open(path, framework="numpy") as stored:
         metadata = stored.metadata()
         about = json.loads(metadata["about"])

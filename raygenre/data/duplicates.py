@@ -21,7 +21,7 @@ def read_duplicates(path: Path) -> list[tuple[str, ...]]:
     """Read groups of track ids; the tracks in a group are the same recording.
 
     The file is either JSON (an object with lists of `{"a": ID, "b": ID}` objects) or text (one group per line, with the
-    ids separated by spaces or commas).
+    ids separated by commas; or by spaces, if the line has no comma).
 
     Raises:
         DataError: the file is in neither format.
@@ -35,13 +35,18 @@ def read_duplicates(path: Path) -> list[tuple[str, ...]]:
             lists = [value for value in content.values() if isinstance(value, list)]
             groups = [(str(pair["a"]), str(pair["b"])) for pairs in lists for pair in pairs]
         else:
-            groups = [tuple(line.replace(",", " ").split()) for line in text.splitlines() if line.strip()]
+            groups = [_ids(line) for line in text.splitlines() if line.strip()]
     except (UnicodeDecodeError, json.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
         raise DataError(
             f'{path}: expected an object with lists of {{"a": track, "b": track}}, '
             f"or lines of track ids, but reading it failed with {error!r}"
         ) from error
     return [tuple(listed_track(name) for name in group) for group in groups if group]
+
+
+def _ids(line: str) -> tuple[str, ...]:
+    ids = line.split(",") if "," in line else line.split()
+    return tuple(name.strip() for name in ids if name.strip())
 
 
 def recordings(dataset: Dataset, duplicates: Iterable[Sequence[str]]) -> dict[str, frozenset[str]]:

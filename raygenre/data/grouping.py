@@ -20,6 +20,8 @@ from raygenre.system.worker_pool import cores
 
 _MIN_TAGGED_SHARE = 0.5  # `auto` uses tags or folders only if at least this share of the tracks has them
 _MIN_GROUPS = 3  # per genre: one each for training, validation and test
+_COMPILATION = ("various artists", "various", "va", "v.a.", "verschiedene interpreten", "artistes divers", "soundtrack")
+"""Album artists, in normalised form, that are not artists."""
 _WARNING = (
     "songs of one artist may be in several subsets, so expect lower accuracy on artists that are not in the data "
     "(by about 14 percentage points on GTZAN)"
@@ -73,7 +75,7 @@ def find_grouping(dataset: Dataset, by: GroupingName, *, artists: Path | None = 
         return _checked(dataset, "album" if by == "album" else "artist", group_of, required=by != "auto")
     known = set(dataset.tracks)
     folders = {path.track: path.folder for path in read_folder(Path(dataset.source)).paths if path.folder}
-    folders = {track: folder for track, folder in folders.items() if track in known}
+    folders = _by_folder({track: folder for track, folder in folders.items() if track in known}, dataset)
     if by == "folder":
         return _checked(dataset, "folder", folders, required=True)
     found: tuple[tuple[GroupingName, dict[str, str]], ...] = (
@@ -144,11 +146,25 @@ def _tagged(dataset: Dataset, by: str) -> dict[str, str]:
     named = {}
     for path, tag in zip(paths, tags, strict=True):
         artist, album = _form(tag.album_artist), _form(tag.album)
+        if by == "artist" and artist in _COMPILATION:
+            artist = _form(tag.artist)
         # Albums by different artists may have the same name, such as "Greatest Hits".
         name = artist if by == "artist" else album and f"{artist} – {album}"
         if name:
             named[path.track] = name
     return named
+
+
+def _by_folder(folders: Mapping[str, str], dataset: Dataset) -> dict[str, str]:
+    """Return track id → folder below the class folder, such as `blues/BB King` for `blues/BB King/Live`.
+
+    If a genre has too few of these folders, the tracks are grouped by the folders that contain them.
+    """
+    highest = {track: "/".join(folder.split("/")[:2]) for track, folder in folders.items()}
+    groups: dict[str, set[str]] = {genre: set() for genre in dataset.genres}
+    for track, label in zip(dataset.tracks, dataset.labels.tolist(), strict=True):
+        groups[dataset.genres[label]].add(highest.get(track, ""))
+    return highest if min(map(len, groups.values())) >= _MIN_GROUPS else dict(folders)
 
 
 def _form(name: str) -> str:

@@ -6,7 +6,7 @@ copies of a recording in the same subset, but the search that trained the other 
 training subset and another in its test subset.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -67,24 +67,34 @@ def compare_pair(first: Classifier, second: Classifier, dataset: Dataset) -> Pai
     return _compare(first, second, dataset, tested & unseen)
 
 
-def tested_data(facts: VersionFacts | None, source: Path | None, *, cache: Path) -> Dataset:
+def tested_data(facts: VersionFacts | None, source: Path | None, *, genres: Sequence[str], cache: Path) -> Dataset:
     """Load the data set that contains a version's test tracks.
 
     Args:
         source: folder of the data set; by default the folder recorded with the version.
+        genres: the version's genres. Class folders whose names differ only in case are merged if this results in these
+            genres, because the version's search may have merged them.
 
     Raises:
         NotComparableError: no data set is recorded, or the recorded data set no longer exists.
         ValueError: `source` is not a data set.
     """
     if source:
-        return load(source, cache=cache)
+        return _with_genres(source, genres, cache)
     if not (facts and facts.data):
         raise NotComparableError("the registry has no record of its data set; specify it with --data")
     try:
-        return load(None if facts.data == "synthetic" else Path(facts.data), cache=cache)
+        return load(None, cache=cache) if facts.data == "synthetic" else _with_genres(Path(facts.data), genres, cache)
     except ValueError as error:
         raise NotComparableError(f"{error}; if its data set was moved, specify the new path with --data") from error
+
+
+def _with_genres(source: Path, genres: Sequence[str], cache: Path) -> Dataset:
+    dataset = load(source, cache=cache)
+    if dataset.genres != tuple(genres) and len({genre.casefold() for genre in dataset.genres}) < len(dataset.genres):
+        merged = load(source, cache=cache, merge_case=True)
+        return merged if merged.genres == tuple(genres) else dataset
+    return dataset
 
 
 def _check_genres(candidate: Classifier, incumbent: Classifier, name: str) -> None:

@@ -20,6 +20,7 @@ from raygenre.tagging.formats.base import Stored
 from raygenre.tagging.replacement import flush_folder
 
 VERSION = 1
+_START = b'{"version": '  # of every line
 
 
 class LogError(RaygenreError):
@@ -111,10 +112,18 @@ class TagLog:
             pass  # some network file systems do not support locks
 
     def _remove_torn_line(self) -> None:
-        """Remove an incomplete last line, left by a process that was killed before it changed the song."""
+        """Remove an incomplete last line, left by a process that was killed before it changed the song.
+
+        Raises:
+            LogError: the last line is not the start of a record; the file is left unchanged.
+        """
         data = self.path.read_bytes()
-        if data and not data.endswith(b"\n"):
-            self._file.truncate(data.rfind(b"\n") + 1)
+        start = data.rfind(b"\n") + 1
+        torn = data[start:]
+        if not (torn.startswith(_START) or _START.startswith(torn)):
+            raise LogError(f"{self.path}: this is not a log of `raygenre tag`; choose another --log")
+        if torn:
+            self._file.truncate(start)
 
 
 def read_log(path: Path) -> list[Record]:

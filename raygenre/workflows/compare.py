@@ -56,8 +56,9 @@ def compare_pairs(server: Server, runs: Sequence[RunSummary], source: Path | Non
     if len(registered) < 2:
         return []
     try:
-        dataset = head_to_head.tested_data(registered[0].facts, source, cache=server.storage.cache)
         classifiers = [versions.fetch(server, run.model).classifier for run in registered]
+        facts, genres = registered[0].facts, classifiers[0].genres
+        dataset = head_to_head.tested_data(facts, source, genres=genres, cache=server.storage.cache)
     except (RaygenreError, OSError) as error:
         return [PairResult(first.name, second.name, None, str(error)) for first, second in combinations(registered, 2)]
     results = []

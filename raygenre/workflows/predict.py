@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from raygenre.audio.errors import AudioError, TooLongError
+from raygenre.audio.errors import AudioError
 from raygenre.audio.tags import Tags, read_tags
 from raygenre.errors import reason_of
 from raygenre.prediction import Prediction
@@ -135,10 +135,10 @@ def predict_song(
     try:
         before = check_regular(path, AudioError)  # checked here, because the tags and hash are read before decoding
         tags = read_tags(path)
+        if longest_seconds < math.inf:
+            cache = None  # cached predictions do not contain the duration of the audio
         key = cache.key(path) if cache else ""
         if cache and (stored := cache.load(key)):
-            if stored.times and stored.times[-1][1] > longest_seconds:
-                raise TooLongError.beyond(longest_seconds)
             return SongResult(path, classifier.combine_windows(stored.rows), stored.times, "", tags, is_cached=True)
         parts = classifier.input.read_parts(path, longest_seconds=longest_seconds)
         prediction, times = classifier.predict_parts(parts)

@@ -59,11 +59,13 @@ class RenderPlan:
         targets: the songs and their images, in order.
         classless: audio files that are not in any class folder.
         scan: everything that the folder contains.
+        leftover: images in the output that belong to none of the songs, for example because a song was moved.
     """
 
     targets: list[RenderTarget]
     classless: list[Path]
     scan: FolderScan
+    leftover: list[Path]
 
 
 def plan_renders(source: Path, output: Path) -> RenderPlan:
@@ -86,7 +88,8 @@ def plan_renders(source: Path, output: Path) -> RenderPlan:
         raise DataError(f"rendering a data set requires <class>/ folders with audio files; {problem}")
     names = image_names([song.relative_to(root) for song in songs])
     targets = [RenderTarget(song, output / track_files.IMAGES / name) for song, name in zip(songs, names, strict=True)]
-    return RenderPlan(targets, classless, found)
+    leftover = set((output / track_files.IMAGES).rglob("*.png")) - {target.image for target in targets}
+    return RenderPlan(targets, classless, found, sorted(leftover))
 
 
 def render_all(targets: Sequence[RenderTarget], *, jobs: int) -> Generator[RenderResult, None, None]:

@@ -1,5 +1,6 @@
 """Decoding in blocks yields all samples of a file without holding all of them in memory."""
 
+import errno
 import io
 from pathlib import Path
 
@@ -71,3 +72,17 @@ def test_file_is_closed_when_no_more_blocks_are_read(tmp_path: Path) -> None:
         parts.close()
         assert 0 < position < (tmp_path / "song.flac").stat().st_size
         assert not stream.closed
+
+
+class Unplugged(io.BytesIO):
+    """A file on a drive that fails after the first part."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self.tell() > 100_000:
+            raise OSError(errno.EIO, "Input/output error")
+        return super().read(size)
+
+
+def test_a_failing_drive_does_not_count_as_a_damaged_file() -> None:
+    with pytest.raises(OSError, match="Input/output error"):
+        list(blocks(Unplugged(encode(noise(seconds=40, seed=0), "flac", "flac"))))

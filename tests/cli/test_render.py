@@ -26,9 +26,13 @@ def test_render_makes_a_data_set_of_a_folder(album: Path, tmp_path: Path) -> Non
     assert "stray.wav: it is not in a <class>/ folder" in first.stderr
     folder = tmp_path / "out" / "images_original" / "album"
     assert sorted(path.name for path in folder.iterdir()) == ["long.png", "short.png"]
+    moved = folder.rename(folder.with_name("other")) / "long.png"
     again = render(album.parent, tmp_path / "out")
-    assert "0 rendered" in again.stdout
-    assert "2 already existed" in again.stdout
+    assert "2 rendered" in again.stdout
+    assert f"2 images belong to no song and can be deleted, such as {moved}" in again.stdout.splitlines()
+    once_more = render(album.parent, tmp_path / "out")
+    assert "0 rendered" in once_more.stdout
+    assert "2 already existed" in once_more.stdout
 
 
 def test_render_rejects_wrong_paths(song: Path, album: Path, tmp_path: Path) -> None:

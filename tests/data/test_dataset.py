@@ -135,6 +135,31 @@ def test_cache_contains_exactly_one_file(folder: Path, tmp_path: Path) -> None:
     assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".safetensors"]
 
 
+@pytest.mark.parametrize("size", [0, 4, 500])
+def test_a_damaged_cache_file_is_replaced(size: int, folder: Path, tmp_path: Path) -> None:
+    first = load(folder, cache=tmp_path / "cache")
+    [stored] = (tmp_path / "cache").iterdir()
+    content = stored.read_bytes()
+    stored.write_bytes(content[:size])
+    assert equal(load(folder, cache=tmp_path / "cache"), first)
+    assert stored.stat().st_size == len(content)
+
+
+def test_a_file_that_could_not_be_read_is_read_again(tmp_path: Path) -> None:
+    fill(tmp_path / "data", "blues", range(20))
+    fill(tmp_path / "data", "jazz", range(20, 80))
+    last = tmp_path / "data" / "jazz" / "jazz00079.png"
+    content = last.read_bytes()
+
+    def disconnect(done: int, total: int) -> None:
+        last.unlink(missing_ok=True)
+
+    first = load(tmp_path / "data", cache=tmp_path / "cache", progress=disconnect)
+    assert [file.path for file in first.broken] == ["jazz/jazz00079.png"]
+    last.write_bytes(content)
+    assert len(load(tmp_path / "data", cache=tmp_path / "cache").tracks) == 80
+
+
 def test_leftover_of_a_killed_process_is_ignored(folder: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     first = load(folder, cache=cache)

@@ -54,6 +54,10 @@ def test_text_file_lists_one_group_per_line(tmp_path: Path) -> None:
     ]
 
 
+def test_ids_with_spaces_are_separated_by_commas(tmp_path: Path) -> None:
+    assert read_duplicates(write(tmp_path, "Blue Train, Blue Train (live)\n")) == [("Blue Train", "Blue Train (live)")]
+
+
 def test_tracks_may_be_named_by_their_files(tmp_path: Path) -> None:
     known = [("blues.00001", "rock.00002")]
     assert read_duplicates(write(tmp_path, "blues/blues.00001.wav rock/rock.00002.au")) == known

@@ -85,6 +85,32 @@ def test_albums_of_the_same_name_are_different_albums(tmp_path: Path) -> None:
     assert len(find_grouping(dataset(songs(3), tmp_path), "album").groups) == 6
 
 
+def test_a_compilation_does_not_hide_its_artists(tmp_path: Path) -> None:
+    for genre in GENRES:
+        for number in range(6):
+            tags = {"artist": f"{genre} {number // 2}", "album_artist": "Various Artists" if number % 2 else ""}
+            write(tmp_path / genre / f"{genre}.{number:05d}.flac", "flac", "flac", **tags)
+    grouping = find_grouping(dataset(songs(6), tmp_path), "artist")
+    assert ("blues.00000", "blues.00001") in grouping.groups
+    assert len(grouping.groups) == 6
+
+
+def test_albums_below_an_artist_are_one_group(tmp_path: Path) -> None:
+    for genre in GENRES:
+        for number in range(6):
+            folder = tmp_path / genre / f"artist {number // 2}" / f"album {number % 2}"
+            write(folder / f"{genre}.{number:05d}.flac", "flac", "flac")
+    assert len(find_grouping(dataset(songs(6), tmp_path), "folder").groups) == 6
+
+
+def test_one_folder_above_all_artists_is_no_group(tmp_path: Path) -> None:
+    for genre in GENRES:
+        for number in range(6):
+            folder = tmp_path / genre / "music" / f"artist {number // 2}"
+            write(folder / f"{genre}.{number:05d}.flac", "flac", "flac")
+    assert len(find_grouping(dataset(songs(6), tmp_path), "folder").groups) == 6
+
+
 def test_too_few_artists_are_an_error_only_if_asked_for(tmp_path: Path) -> None:
     for genre in GENRES:
         for number in range(4):

@@ -46,6 +46,13 @@ def test_other_files_are_not_logs(text: str, tmp_path: Path) -> None:
     assert path.read_text() == text
 
 
+def test_a_file_without_line_breaks_is_left_unchanged(tmp_path: Path) -> None:
+    (tmp_path / "notes.json").write_text('{"songs": 3}')
+    with pytest.raises(LogError, match="not a log of `raygenre tag`; choose another --log"):
+        TagLog(tmp_path / "notes.json")
+    assert (tmp_path / "notes.json").read_text() == '{"songs": 3}'
+
+
 def test_a_log_of_a_newer_version_names_the_remedy(tmp_path: Path) -> None:
     (tmp_path / "log").write_text('{"version": 2, "time": ""}\n')
     with pytest.raises(LogError, match="version 2 is newer than this raygenre; update raygenre"):
