@@ -20,14 +20,7 @@ from pydantic import ValidationError
 
 from raygenre.client.answers import Answer, ModelFacts, Problem, TagAnswer
 from raygenre.client.body import File, FileBody
-from raygenre.client.errors import (
-    AddressError,
-    ClientError,
-    NoModelError,
-    RefusedError,
-    UnexpectedAnswerError,
-    failure,
-)
+from raygenre.client.errors import AddressError, ClientError, NoModelError, RefusedError, UnexpectedAnswerError, failure
 from raygenre.client.jobs import Job
 from raygenre.client.retries import BUSY, Retries, retry_after
 from raygenre.system.redaction import masked
@@ -179,7 +172,11 @@ class Core:
             seconds = self._retries.wait(attempt, outcome)
             if seconds is None:
                 if isinstance(outcome, httpx.Response):
-                    raise self._refusal(outcome, attempt)
+                    refusal = self._refusal(outcome, attempt)
+                    is_missing = isinstance(refusal, RefusedError) and refusal.status == 404
+                    if call.method == "DELETE" and is_missing and attempt > 1:
+                        return outcome  # an earlier attempt succeeded, but its response was lost
+                    raise refusal
                 raise failure(self.server, outcome, attempts=attempt) from outcome
             yield Wait(seconds)
 

@@ -28,6 +28,7 @@ from raygenre.errors import RaygenreError
 from raygenre.system.redaction import masked
 
 BUSY_SECONDS = 30  # s that an SQLite transaction waits for another transaction to end
+_TIMEOUTS = {"connect_timeout": 10, "tcp_user_timeout": 30_000}  # of PostgreSQL's library, in s and ms
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,9 @@ class Database:
 
 def _engine(url: URL, pragmas: tuple[str, ...]) -> Engine:
     if url.get_backend_name() != "sqlite":
-        return create_engine(url, pool_pre_ping=True)
+        is_libpq = url.get_driver_name() in ("psycopg2", "psycopg")
+        timeouts = {name: limit for name, limit in _TIMEOUTS.items() if is_libpq and name not in url.query}
+        return create_engine(url, pool_pre_ping=True, connect_args=timeouts)
     engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
 
     def set_up(connection: Any, _: object) -> None:

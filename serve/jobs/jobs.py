@@ -16,6 +16,7 @@ from serve.jobs.database import JobStoreError, database_url
 from serve.jobs.schema import Job, JobError
 from serve.jobs.settings import job_limits
 from serve.jobs.store import BLOCK, FullError, JobStore
+from serve.jobs.threads import Threads
 from serve.jobs.worker import Worker
 from serve.monitoring import logs
 from serve.schema import Answer, Answers
@@ -37,7 +38,8 @@ class Jobs:
         self._settings = service.settings
         self.limits = job_limits(service.settings)
         self._store = JobStore(database_url(service.settings), keep_seconds=service.settings.keep_jobs_seconds)
-        self._worker = Worker(service, self._store, self.limits, self._render)
+        self._threads = Threads()
+        self._worker = Worker(service, self._store, self._threads, self.limits, self._render)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -51,6 +53,7 @@ class Jobs:
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+            self._threads.close()
             self._store.close()
 
     async def check(self, callback_url: str) -> None:
@@ -101,7 +104,7 @@ class Jobs:
         if not self._settings.jobs:
             raise RefusalError(404, "this endpoint does not accept jobs (RAYGENRE_JOBS)")
         try:
-            return await asyncio.to_thread(work)
+            return await self._threads.run(work)
         except JobStoreError as error:
             logs.error("job store", error)
             raise self.limits.unavailable("jobs cannot be stored at the moment; retry later") from error

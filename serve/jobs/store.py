@@ -8,13 +8,14 @@ change the job. A job therefore cannot be finished twice if a slow replica loses
 import json
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import URL, Delete, Row, Update, case, delete, func, insert, select, tuple_, update
 
 from raygenre.errors import RaygenreError
-from serve.jobs.database import Database
+from serve.jobs.database import Database, JobStoreError
 from serve.jobs.table import blocks, jobs
 
 BLOCK = 1_000_000  # bytes of a file per row
@@ -209,7 +210,8 @@ class JobStore:
         with self._database.transaction() as connection:
             if not connection.execute(_claimed(claim).values(changes)).rowcount:
                 return False
-        self._delete_blocks(claim.id)
+        with suppress(JobStoreError):  # the result is stored; when the job expires, `sweep` deletes remaining blocks
+            self._delete_blocks(claim.id)
         return True
 
     def end_callback(self, claim: Claim) -> None:

@@ -13,9 +13,11 @@ from serve.inference.decoder_pool import DecoderPool
 from serve.jobs import callback
 from serve.jobs.callback import CallbackError
 from serve.jobs.database import JobStoreError
+from serve.jobs.not_started import NotStartedError, starting
 from serve.jobs.schema import JobError
 from serve.jobs.settings import JobLimits
 from serve.jobs.store import Claim, JobStore
+from serve.jobs.threads import Threads
 from serve.monitoring import logs
 from serve.schema import Answer, Answers
 from serve.service import Service
@@ -60,10 +62,16 @@ class Worker:
     """
 
     def __init__(
-        self, service: Service, store: JobStore, limits: JobLimits, render: Callable[[str], str | None]
+        self,
+        service: Service,
+        store: JobStore,
+        threads: Threads,
+        limits: JobLimits,
+        render: Callable[[str], str | None],
     ) -> None:
         self._service = service
         self._store = store
+        self._threads = threads
         self._render = render
         self._lease = service.settings.job_lease_seconds
         self._hosts = service.settings.allowed_callback_hosts
@@ -82,7 +90,7 @@ class Worker:
     async def _repeat(self, work: _Work, *, finished: bool) -> None:
         while True:
             try:
-                claim = await asyncio.to_thread(self._store.claim, self._lease, finished=finished)
+                claim = await self._threads.run(self._store.claim, self._lease, finished=finished)
                 if claim:
                     await self._under_lease(claim, work)
                     continue
@@ -110,7 +118,7 @@ class Worker:
             await task
         except asyncio.CancelledError:  # the replica is shutting down
             with suppress(JobStoreError):
-                await asyncio.to_thread(self._store.release, claim, uncount=True)
+                await self._threads.run(self._store.release, claim, uncount=True)
             raise
         finally:
             task.cancel()
@@ -119,7 +127,7 @@ class Worker:
     async def _extend(self, claim: Claim, progress: _Progress) -> bool:
         seconds = None if claim.callback else progress.seconds
         try:
-            return await asyncio.to_thread(self._store.extend, claim, self._lease, seconds)
+            return await self._threads.run_lease(self._store.extend, claim, self._lease, seconds)
         except JobStoreError as error:  # the database may become available again before the lease expires
             self._log_once(error)
             return True
@@ -131,8 +139,10 @@ class Worker:
                 raise RefusalError(503, f"{MAX_ATTEMPTS} replicas stopped while processing this job; send an MP3")
             result = await self._answer(claim, progress)
         except RefusalError as refusal:
-            if refusal.status == 503 and claim.attempt < MAX_ATTEMPTS:
-                await asyncio.to_thread(self._store.release, claim, delay=RETRY_SECONDS * claim.attempt)
+            is_attempt = not isinstance(refusal, NotStartedError)
+            if not is_attempt or (refusal.status == 503 and claim.attempt < MAX_ATTEMPTS):
+                delay = RETRY_SECONDS * (claim.attempt if is_attempt else 1)
+                await self._threads.run(self._store.release, claim, delay=delay, uncount=not is_attempt)
                 self._log(claim, "retried", reason=refusal.detail)
                 return
             error = JobError(status=refusal.status, detail=refusal.detail, errors=refusal.errors)
@@ -141,21 +151,29 @@ class Worker:
         except Exception as bug:  # noqa: BLE001 (a bug must fail only its own job, not all later jobs)
             logs.error("job failed", bug, job=claim.id, request_id=claim.request_id)
             error = JobError(status=500, detail="internal error; the log has a traceback for this job")
-        is_stored = await asyncio.to_thread(
-            self._store.finish,
-            claim,
-            seconds=progress.seconds,
-            result=result.model_dump_json() if result else None,
-            error=error.model_dump_json() if error else None,
-        )
-        if is_stored:
+        if await self._finish(claim, progress.seconds, result, error):
             self._log(claim, "done" if result else "failed", seconds=round(progress.seconds, 1))
         else:
             self._stopped(claim)
 
+    async def _finish(
+        self, claim: Claim, seconds: float, result: Answer | Answers | None, error: JobError | None
+    ) -> bool:
+        """Do the same as `JobStore.finish`, but wait until the database is available."""
+        texts = [outcome.model_dump_json() if outcome else None for outcome in (result, error)]
+        while True:
+            try:
+                return await self._threads.run(
+                    self._store.finish, claim, seconds=seconds, result=texts[0], error=texts[1]
+                )
+            except JobStoreError as unavailable:
+                self._log_once(unavailable)
+            await asyncio.sleep(POLL_SECONDS)
+
     async def _answer(self, claim: Claim, progress: _Progress) -> Answer | Answers:
         service = self._service
-        champion, challenger = service.models.choose("")
+        with starting():
+            champion, challenger = service.models.choose("")
         results: list[Answer | RefusalError] = []
         decoders = DecoderPool(1, service.metrics, self._limits)
 
@@ -165,7 +183,8 @@ class Worker:
 
         try:
             with service.bodies.reservation() as reservation:
-                files = await self._load(claim, reservation)
+                with starting():
+                    files = await self._load(claim, reservation)
                 for file in files:  # sequentially, because a job has only one decoder
                     try:
                         results.append(await service.answer_file(file, champion, challenger, claim.request_id, read))
@@ -175,7 +194,7 @@ class Worker:
                         service.metrics.refused_file(error.status)
                         results.append(error)
         finally:
-            await asyncio.to_thread(decoders.close)
+            await self._threads.run(decoders.close)
         return outcomes.response_of(files, results, Answers, is_form=claim.names is not None)
 
     async def _load(self, claim: Claim, reservation: Reservation) -> Sequence[UploadedFile]:
@@ -183,31 +202,31 @@ class Worker:
         for number in range(claim.files):
             incoming = Incoming(reservation)
             blocks = self._store.read(claim.id, number)
-            while (block := await asyncio.to_thread(next, blocks, None)) is not None:
+            while (block := await self._threads.run(next, blocks, None)) is not None:
                 await incoming.append(block)
             name = claim.names[number] if claim.names else ""
             files.append(UploadedFile(name, await incoming.finish()))
         return files
 
     async def _call_back(self, claim: Claim, _: _Progress) -> None:
-        body = await asyncio.to_thread(self._render, claim.id)
+        body = await self._threads.run(self._render, claim.id)
         if body is None:
             return
         try:
-            await asyncio.to_thread(callback.send, claim.callback, body.encode(), self._hosts)
+            await self._threads.run(callback.send, claim.callback, body.encode(), self._hosts)
         except CallbackError as error:
             logs.warning("callback failed", job=claim.id, attempt=claim.attempt, reason=str(error))
             if claim.attempt < MAX_CALLBACK_ATTEMPTS:
                 delay = RETRY_SECONDS * 2 ** (claim.attempt - 1)
-                await asyncio.to_thread(self._store.release, claim, delay=delay)
+                await self._threads.run(self._store.release, claim, delay=delay)
                 return
-        await asyncio.to_thread(self._store.end_callback, claim)
+        await self._threads.run(self._store.end_callback, claim)
 
     async def _sweep(self) -> None:
         while True:
             try:
-                await asyncio.to_thread(self._store.sweep)
-                self._service.metrics.unfinished_jobs(await asyncio.to_thread(self._store.unfinished))
+                await self._threads.run(self._store.sweep)
+                self._service.metrics.unfinished_jobs(await self._threads.run(self._store.unfinished))
             except JobStoreError as error:
                 self._log_once(error)
             await asyncio.sleep(SWEEP_SECONDS)

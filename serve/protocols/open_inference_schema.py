@@ -1,5 +1,7 @@
 """The JSON objects of the Open Inference Protocol v2.
 
+The lists of a request are validated only up to their first error, since millions of errors would fill the memory.
+
 Source: https://github.com/kserve/open-inference-protocol, specification/protocol/inference_rest.md
 """
 
@@ -88,7 +90,7 @@ class RequestInput(BaseModel):
     model_config = _example(**_INPUT)
 
     name: str = Field(description="`file` or `levels`.")
-    shape: list[int] = Field(description="Shape of the tensor.")
+    shape: list[int] = Field(fail_fast=True, description="Shape of the tensor.")
     datatype: str = Field(description="`BYTES` for `file`, `UINT8` for `levels`.")
     parameters: Parameters = Field(default={}, description="`binary_data_size` if the data follow the JSON.")
     data: list[object] | None = Field(
@@ -112,8 +114,10 @@ class InferRequest(BaseModel):
 
     id: str | None = Field(default=None, description="Returned in the response.")
     parameters: Parameters = Field(default={}, description="`binary_data_output`: whether all outputs follow the JSON.")
-    inputs: list[RequestInput] = Field(description="One input.")
-    outputs: list[RequestOutput] | None = Field(default=None, description="The outputs to return; all by default.")
+    inputs: list[RequestInput] = Field(fail_fast=True, description="One input.")
+    outputs: list[RequestOutput] | None = Field(
+        default=None, fail_fast=True, description="The outputs to return; all by default."
+    )
 
 
 class ResponseOutput(BaseModel):

@@ -12,8 +12,10 @@ Source: https://github.com/triton-inference-server/server, docs/protocol/extensi
 """
 
 import struct
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,7 +105,7 @@ def wanted_outputs(request: InferRequest) -> list[WantedOutput]:
     """Return the outputs that a client wants, in the requested order.
 
     Raises:
-        RefusalError: 400 if a requested output does not exist.
+        RefusalError: 400 if a requested output does not exist, or is requested twice.
     """
     is_binary = request.parameters.get("binary_data_output") is True
     if not request.outputs:
@@ -112,12 +114,15 @@ def wanted_outputs(request: InferRequest) -> list[WantedOutput]:
         _check_supported(output.parameters)
         if output.name not in _OUTPUTS:
             raise malformed(f"there is no output {output.name!r}; the outputs are {', '.join(_OUTPUTS)}")
+    name, number = Counter(output.name for output in request.outputs).most_common(1)[0]
+    if number > 1:
+        raise malformed(f"the output {name!r} is requested {number} times; request each output once")
     return [WantedOutput(out.name, out.parameters.get("binary_data", is_binary) is True) for out in request.outputs]
 
 
 def write_outputs(wanted: Sequence[WantedOutput], answers: Sequence[Answer]) -> tuple[list[ResponseOutput], bytes]:
     """Return the outputs, and the binary data that follows the JSON."""
-    outputs, binary = [], b""
+    outputs, binary = [], []
     for output in wanted:
         values = _values(output.name, answers)
         shape = list(np.shape(values))
@@ -125,11 +130,11 @@ def write_outputs(wanted: Sequence[WantedOutput], answers: Sequence[Answer]) -> 
         if output.is_binary:
             data = _to_binary(values)
             described.parameters = {"binary_data_size": len(data)}
-            binary += data
+            binary.append(data)
         else:
             described.data = values if isinstance(values, list) else values.ravel().tolist()
         outputs.append(described)
-    return outputs, binary
+    return outputs, b"".join(binary)
 
 
 def _check_supported(parameters: Parameters) -> None:
@@ -141,7 +146,8 @@ def _check_supported(parameters: Parameters) -> None:
 def _files(tensor: RequestInput, binary: bytes, number: int, limits: Limits) -> list[UploadedFile]:
     check_number(number, limits)
     if tensor.data is None:
-        files = [UploadedFile("", element) for element in _elements(binary)]
+        # An element may have only 4 bytes in the body, but its file takes many times as much memory.
+        files = [UploadedFile("", element) for element in islice(_elements(binary), limits.form_files + 1)]
     else:
         elements = [part for element in tensor.data for part in (element if isinstance(element, list) else [element])]
         texts = [element for element in elements if isinstance(element, str)]
@@ -149,7 +155,8 @@ def _files(tensor: RequestInput, binary: bytes, number: int, limits: Limits) -> 
             raise malformed("an element of the input `file` is not text; send files in base64")
         files = decode_files(texts, limits)
     if len(files) != number:
-        raise malformed(f"the shape of the input `file` specifies {number} files, but the data contains {len(files)}")
+        found = "more" if len(files) > number else len(files)
+        raise malformed(f"the shape of the input `file` specifies {number} files, but the data contains {found}")
     return files
 
 
@@ -178,13 +185,16 @@ def _levels(tensor: RequestInput, binary: bytes, number: int, limits: Limits) ->
 
 def _integers(data: Sequence[object]) -> NDArray[np.uint8]:
     detail = "the data of the input `levels` are not integers from 0 to 255, flat or nested as its shape specifies"
-    try:
-        values = np.array(data)
-    except ValueError as error:
-        raise malformed(detail) from error
-    if values.dtype.kind != "i" or values.min() < 0 or values.max() > 255:
+    values = list(data)
+    while rows := [value for value in values if isinstance(value, list)]:
+        if len(rows) < len(values) or len({len(row) for row in rows}) > 1:
+            raise malformed(detail)
+        values = list(chain.from_iterable(rows))
+    # NumPy would convert other types, and allocate the size of the longest text for each value.
+    integers = [value for value in values if type(value) is int and 0 <= value <= 255]
+    if not values or len(integers) < len(values):
         raise malformed(detail)
-    return values.astype(np.uint8)
+    return np.array(integers, np.uint8)
 
 
 def _values(name: str, answers: Sequence[Answer]) -> list[str] | NDArray[np.float32] | NDArray[np.bool_]:

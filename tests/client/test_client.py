@@ -347,3 +347,27 @@ def test_an_id_of_a_job_cannot_lead_to_another_path() -> None:
         with Client(server.url, retries=QUICK) as client, pytest.raises(RefusedError, match="no such job"):
             client.job("../model?x=1")
         assert server.requests[0][1] == "/v1/jobs/..%2Fmodel%3Fx%3D1"
+
+
+def delete(url: str, *, sync: bool) -> None:
+    async def delete_async() -> None:
+        async with AsyncClient(url, retries=QUICK) as client:
+            await client.delete_job("0a" * 16)
+
+    if sync:
+        with Client(url, retries=QUICK) as client:
+            client.delete_job("0a" * 16)
+    else:
+        asyncio.run(delete_async())
+
+
+@pytest.mark.parametrize("sync", [True, False])
+def test_a_deletion_whose_response_was_lost_succeeds(sync: bool) -> None:
+    missing = refusal(404, "there is no such job")
+    with scripted(HANG_UP, missing) as server:
+        delete(server.url, sync=sync)
+        assert [method for method, *_ in server.requests] == ["DELETE", "DELETE"]
+    with scripted(missing) as server, pytest.raises(RefusedError, match="no such job"):
+        delete(server.url, sync=sync)
+    with scripted(HANG_UP, Reply(404, [b"<html>"])) as server, pytest.raises(UnexpectedAnswerError, match="with 404"):
+        delete(server.url, sync=sync)

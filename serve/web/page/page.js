@@ -99,9 +99,12 @@ async function showSpectrogram(part) {
     at("spectrogram").src = URL.createObjectURL(picture);
     at("frame").classList.toggle("axes", hasAxes);
   } catch (error) {
-    if (dataset.of === subject) showError(error.message);
+    if (dataset.of !== subject) return;
+    dataset.of = ""; // so that selecting the window again repeats the request
+    showError(error.message);
     return;
   }
+  showError(shown.error); // not that of an earlier request
   at("spectrogram").alt = `Spectrogram, ${range}: time from left to right, pitch from bottom to top, brighter is louder`;
   const kind = facts?.input === "levels" ? "Input of the network" : "Spectrogram";
   at("caption").textContent = `${kind}, ${range}: time from left to right, pitch from bottom to top, brighter is louder.`;

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import make_url, select, update
+from sqlalchemy import Engine, event, make_url, select, update
 from sqlalchemy.engine import URL
 
 from serve.jobs import table
@@ -221,6 +221,21 @@ def test_an_unusable_database_is_named_without_its_password(tmp_path: Path) -> N
     with pytest.raises(JobStoreError, match=r"127\.0\.0\.1:1/jobs .* refused") as raised:
         store.unfinished()
     assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(("query", "seconds"), [("", 10), ("?connect_timeout=3", "3")])
+def test_an_unreachable_postgresql_does_not_block_forever(query: str, seconds: object) -> None:
+    store = JobStore(make_url(f"postgresql+psycopg2://127.0.0.1:1/jobs{query}"), keep_seconds=60)
+    options: list[dict[str, object]] = []
+
+    def record(dialect: object, row: object, arguments: object, parameters: dict[str, object]) -> None:
+        options.append(parameters)
+
+    event.listen(Engine, "do_connect", record)
+    with pytest.raises(JobStoreError, match="refused"):
+        store.unfinished()
+    event.remove(Engine, "do_connect", record)
+    assert (options[0]["connect_timeout"], options[0]["tcp_user_timeout"]) == (seconds, 30_000)
 
 
 def test_a_malformed_url_is_refused_without_repeating_it() -> None:

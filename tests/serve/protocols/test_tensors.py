@@ -1,17 +1,19 @@
 """Malformed tensors of the Open Inference Protocol are refused, and well-formed ones are read and written."""
 
 import json
+import tracemalloc
 from base64 import b64encode
 from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from raygenre.inputs.kind import Song
 from serve.admission.limits import Limits, LimitSettings
 from serve.admission.upload import UploadedFile
 from serve.errors import RefusalError
-from serve.protocols.body import MAX_DETAIL
+from serve.protocols.body import MAX_DETAIL, parse_json
 from serve.protocols.open_inference_schema import InferRequest
 from serve.protocols.tensors import read_inputs, wanted_outputs, write_outputs
 from serve.schema import Answer
@@ -66,7 +68,7 @@ def test_levels_are_read_row_by_row() -> None:
         (request(data=["*"]), b"", 400, "file 1 is not base64"),
         (request(data=["é"]), b"", 400, "file 1 is not base64"),
         (request(data=[1]), b"", 400, "is not text"),
-        (request(data=[["AAAA", "AAAA"]]), b"", 400, "specifies 1 files, but the data contains 2"),
+        (request(data=[["AAAA", "AAAA"]]), b"", 400, "specifies 1 files, but the data contains more"),
         (request(data=["AAAA"], shape=[1, 2]), b"", 400, "is BYTES [1, 2]"),
         (request(data=["AAAA"], datatype="FP32"), b"", 400, "is FP32 [1]"),
         (request(data=["AAAA"], name="x" * 9999), b"", 400, "the input 'xxx"),
@@ -80,6 +82,7 @@ def test_levels_are_read_row_by_row() -> None:
         (levels(data=[10**30] * LEVELS), b"", 400, "not integers from 0 to 255"),
         (levels(data=[True] * LEVELS), b"", 400, "not integers from 0 to 255"),
         (levels(data=[[1], 2]), b"", 400, "not integers from 0 to 255"),
+        (levels(data=[[0] * 332, [0] * 334] * 64), b"", 400, "not integers from 0 to 255"),
         (levels(data=[]), b"", 400, "not integers from 0 to 255"),
         (levels(data=[0] * LEVELS), b"", 422, "silent"),
         (levels(data=[1], shape=[1, 333, 128]), b"", 400, "UINT8 [1, 333, 128]"),
@@ -92,6 +95,37 @@ def test_a_malformed_tensor_is_refused(given: InferRequest, binary: bytes, statu
     assert len(raised.value.detail) <= MAX_DETAIL + 3
 
 
+@pytest.mark.parametrize(
+    ("given", "binary", "detail"),
+    [
+        (levels(data=["x" * 1000, *[1] * (LEVELS - 1)]), b"", "not integers from 0 to 255"),
+        (request(parameters=size(bytes(400_000))), bytes(400_000), "specifies 1 files, but the data contains more"),
+    ],
+)
+def test_a_malformed_tensor_takes_little_memory(given: InferRequest, binary: bytes, detail: str) -> None:
+    tracemalloc.start()
+    with pytest.raises(RefusalError, match=detail):
+        read_inputs(given, binary, LIMITS)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2e6
+
+
+@pytest.mark.parametrize(
+    ("body", "place"),
+    [
+        ({"inputs": [{"name": "file", "datatype": "BYTES", "shape": [""] * 9}]}, r"inputs\.0\.shape\.0"),
+        ({"inputs": [1] * 9}, r"inputs\.0"),
+        ({"inputs": [], "outputs": [1] * 9}, r"outputs\.0"),
+    ],
+)
+def test_only_the_first_error_in_a_list_is_collected(body: dict[str, Any], place: str) -> None:
+    with pytest.raises(RefusalError, match=rf"malformed: {place}: ") as raised:
+        parse_json(InferRequest, json.dumps(body).encode(), LIMITS, max_values=100)
+    assert isinstance(raised.value.__cause__, ValidationError)
+    assert raised.value.__cause__.error_count() == 1
+
+
 def test_a_request_has_one_input() -> None:
     for number in (0, 2):
         given = InferRequest(inputs=request(data=["AAAA"]).inputs * number)
@@ -100,14 +134,15 @@ def test_a_request_has_one_input() -> None:
 
 
 @pytest.mark.parametrize(
-    ("output", "detail"),
+    ("outputs", "detail"),
     [
-        ({"name": "label"}, "no output 'label'"),
-        ({"name": "genre", "parameters": {"classification": 3}}, "not supported"),
+        ([{"name": "label"}], "no output 'label'"),
+        ([{"name": "genre", "parameters": {"classification": 3}}], "not supported"),
+        ([{"name": "uncertain"}, *[{"name": "genre"}] * 3], "the output 'genre' is requested 3 times"),
     ],
 )
-def test_an_output_that_cannot_be_given_is_refused(output: dict[str, Any], detail: str) -> None:
-    given = InferRequest.model_validate({"inputs": [], "outputs": [output]})
+def test_an_output_that_cannot_be_given_is_refused(outputs: list[dict[str, Any]], detail: str) -> None:
+    given = InferRequest.model_validate({"inputs": [], "outputs": outputs})
     with pytest.raises(RefusalError, match=detail):
         wanted_outputs(given)
 
