@@ -6,14 +6,15 @@ import typer
 
 from raygenre.cli.console import fail, mlflow_errors, out
 from raygenre.cli.options import StorageOption, TrackingUriOption
-from raygenre.cli.studies_options import AddressOption, NameArgument, StudyUrlOption, store_of
+from raygenre.cli.studies_options import AddressOption, NameArgument, StudyUrlOption, storage_of, store_of
 from raygenre.cli.studies_submit import starter
 from raygenre.errors import RaygenreError, file_errors
 from raygenre.search.duration import parse_duration
-from raygenre.system.storage import Storage, resolve
 
 if TYPE_CHECKING:
     from raygenre.studies.store import StudyStore
+
+_AFTER_TRIALS = ("repeats", "final", "closing")  # phases in which a search starts no more trials
 
 
 def stop(
@@ -39,9 +40,8 @@ def resume(
     tracking_uri: TrackingUriOption = None,
 ) -> None:
     """Continue a study that was stopped or failed, or add trials to one that is done."""
-    storage = resolve(storage_folder, tracking_uri)
     store = store_of(storage_folder, study_url, tracking_uri)
-    _resume(store, name, storage, study_url, trials=trials, address=address)
+    _resume(store, name, study_url, tracking_uri, trials=trials, address=address)
 
 
 def set_wishes(
@@ -93,11 +93,17 @@ def set_wishes(
     if wishes:
         store.change(name, **wishes)
     if trials is not None and study.has_ended:
-        _resume(store, name, resolve(storage_folder, tracking_uri), study_url, trials=trials, address=address)
+        _resume(store, name, study_url, tracking_uri, trials=trials, address=address)
         return
     if trials is not None:
         store.change(name, trials=trials)
     out.print(f"{name} was changed")
+    if study.phase in _AFTER_TRIALS and not study.has_ended and (trials is not None or time_budget is not None):
+        out.print(
+            "its trials have ended, so --trials and --time-budget take effect only if you resume it with `raygenre "
+            f"studies resume {name}` once it is done",
+            soft_wrap=True,
+        )
 
 
 def remove(
@@ -116,7 +122,7 @@ def remove(
     also = " and its runs in MLflow" if runs else ""
     if not yes and not typer.confirm(f"Delete the study {name} in {study.storage}{also}?"):
         raise typer.Exit(1)
-    storage = resolve(study.storage, tracking_uri)
+    storage = storage_of(study, tracking_uri)
     from raygenre.studies.removal import delete_study
     from raygenre.tracking.server import Server
 
@@ -129,8 +135,8 @@ def remove(
 def _resume(
     store: "StudyStore",
     name: str,
-    storage: Storage,
     study_url: str | None,
+    tracking_uri: str | None,
     *,
     trials: int | None,
     address: str | None,
@@ -139,10 +145,10 @@ def _resume(
 
     study = store.get(name)
     place = (address or study.address) if study.address else ""
-    start = starter(place, store, storage, study_url, Request.from_json(study.request))
-    store.change(name, address=place, **({} if trials is None else {"trials": trials}))
+    start = starter(place, store, storage_of(study, tracking_uri), study_url, Request.from_json(study.request))
     attempt = store.restart(name)
     try:
+        store.change(name, address=place, **({} if trials is None else {"trials": trials}))
         start(name)
     except RaygenreError as error:
         store.end(name, attempt, "failed", error=str(error))

@@ -1,11 +1,15 @@
 """Options that the commands of `raygenre studies` share."""
 
+import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from raygenre.system.storage import Storage, resolve
+
 if TYPE_CHECKING:
     from raygenre.studies.store import StudyStore
+    from raygenre.studies.study import Study
 
 NameArgument = Annotated[str, typer.Argument(help="Name of the study.", show_default=False)]
 StudyUrlOption = Annotated[
@@ -35,3 +39,9 @@ def store_of(storage: str | None, study_url: str | None, tracking_uri: str | Non
     from raygenre.studies.store import open_store  # imported here because it loads SQLAlchemy
 
     return open_store(storage, study_url, tracking_uri)
+
+
+def storage_of(study: "Study", tracking_uri: str | None = None) -> Storage:
+    """Return a study's storage, with the recorded tracking server unless one is given."""
+    options = json.loads(study.request)["options"]
+    return resolve(study.storage, tracking_uri or options["tracking_uri"])

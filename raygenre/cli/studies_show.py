@@ -8,9 +8,8 @@ import typer
 
 from raygenre.cli.console import out
 from raygenre.cli.options import StorageOption, TrackingUriOption
-from raygenre.cli.studies_options import AddressOption, NameArgument, StudyUrlOption, store_of
+from raygenre.cli.studies_options import AddressOption, NameArgument, StudyUrlOption, storage_of, store_of
 from raygenre.errors import file_errors
-from raygenre.system.storage import resolve
 
 if TYPE_CHECKING:
     from raygenre.studies.study import Study
@@ -76,7 +75,7 @@ def logs(
     def read() -> str:
         if place:
             return jobs.logs(store.get(name).job).expandtabs()
-        path = log_file(resolve(study.storage, tracking_uri), name)
+        path = log_file(storage_of(study, tracking_uri), name)
         with file_errors("the log cannot be read"):
             return path.read_text(errors="replace") if path.exists() else ""
 
@@ -93,8 +92,7 @@ def logs(
 
 def _link(study: "Study") -> str:
     """Return the link to a study's trials on a tracking server, or "" if they are not on a server."""
-    options = json.loads(study.request)["options"]
-    storage = resolve(study.storage, options["tracking_uri"])
+    storage = storage_of(study)
     if not study.study_id or storage.database:
         return ""
     from raygenre.tracking.server import Server

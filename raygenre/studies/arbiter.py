@@ -86,7 +86,7 @@ class Arbiter:
         ray.kill(self._self, no_restart=True)
 
     def _request_nodes(self, claims: list[Claim]) -> None:
-        """Request nodes from the cluster's autoscaler, within its limits, for all places that studies could use."""
+        """Request nodes for these claims from the cluster's autoscaler, within its limits."""
         bundles = [
             {kind: amount for kind, amount in (("CPU", claim.cpus), ("GPU", claim.gpus)) if amount}
             for claim in claims

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from raygenre.studies.shares import Claim, Node, fair_shares
+from raygenre.studies.shares import Claim, Node, fair_shares, within_limits
 from raygenre.studies.store import StudyStore
 from raygenre.studies.study import Study
 
 
 def share_out(store: StudyStore, scope: str, nodes: Sequence[Node]) -> list[Claim]:
-    """Record how many places each study of a cluster or machine may use, and return the studies' claims.
+    """Record how many places each study may use, and return the claims within the limits.
 
     Any process may call this at any time: the same studies and nodes always result in the same shares.
 
@@ -20,9 +20,10 @@ def share_out(store: StudyStore, scope: str, nodes: Sequence[Node]) -> list[Clai
     """
     present = [study for study in store.all() if study.scope == scope and not study.has_ended]
     claims = [_claim(study) for study in present]
-    granted = fair_shares(claims, nodes, store.limits())
+    limits = store.limits()
+    granted = fair_shares(claims, nodes, limits)
     store.grant({study.name: granted[study.name] for study in present if study.granted != granted[study.name]})
-    return claims
+    return within_limits(claims, limits)
 
 
 def _claim(study: Study) -> Claim:

@@ -2,6 +2,7 @@
 
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
@@ -85,9 +86,13 @@ class DriverSession:
 
     def _run(self) -> None:
         while not self._ended.is_set():
-            with suppress(StudiesError):  # the search continues with its last limits until the database is back
+            try:
                 self._report()
                 self._share_out()
+            except StudiesError:  # the search continues with its last limits until the database is back
+                pass
+            except Exception:  # noqa: BLE001 (a driver that stops reporting would be considered dead)
+                traceback.print_exc()
             self._ended.wait(PERIOD)
 
     def _observe(self) -> None:
@@ -106,7 +111,7 @@ class DriverSession:
         demand = self._controls.demand
         needs = Needs(**vars(demand)) if demand else self._first
         progress, facts = self._seen, dict(self._known)
-        with suppress(RuntimeError):  # the search changed its times during the estimate
+        with suppress(Exception):  # the search changed its times during the estimate, or cannot read its database
             facts["seconds_left"] = self._controls.seconds_left()
         study = self._store.report(
             self._name, self._attempt, needs=needs, seconds=now - self._reported, progress=progress, facts=facts

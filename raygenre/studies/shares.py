@@ -8,7 +8,7 @@ fewest places.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 EVERYONE = ""
 """The owner name whose limit applies to all users without a limit of their own."""
@@ -69,6 +69,17 @@ def fair_shares(claims: Sequence[Claim], nodes: Sequence[Node], limits: Mapping[
             granted[claim.name] += 1
             owned[claim.owner] += 1
     return granted
+
+
+def within_limits(claims: Sequence[Claim], limits: Mapping[str, int]) -> list[Claim]:
+    """Return the claims, each reduced to the places that its study would get if all claims fit.
+
+    Args:
+        limits: maximum number of places for all studies of an owner together; see `EVERYONE`.
+    """
+    cpus, gpus = (sum(claim.places * getattr(claim, kind) for claim in claims) for kind in ("cpus", "gpus"))
+    usable = fair_shares(claims, [Node(cpus, gpus)], limits)
+    return [replace(claim, places=usable[claim.name]) for claim in claims]
 
 
 def _dominant(claim: Claim, total: Node) -> float:

@@ -13,11 +13,12 @@ from raygenre.cli import app
 from raygenre.cli.console import out
 from raygenre.cli.studies_tables import details_text, record, studies_table
 from raygenre.search.options import Options
+from raygenre.studies import local_driver, removal
 from raygenre.studies.progress import LedgerReader
 from raygenre.studies.request import Request
-from raygenre.studies.store import StudyStore, open_store
-from raygenre.studies.study import Needs, Progress
-from raygenre.system.storage import resolve
+from raygenre.studies.store import FILE, StudyStore, open_store
+from raygenre.studies.study import Needs, Progress, Study
+from raygenre.system.storage import Storage, resolve
 from tests.helpers.submitted import Service
 
 
@@ -124,6 +125,40 @@ def test_a_running_study_is_neither_resumed_nor_removed(store: StudyStore, tmp_p
     assert declined.exit_code == 1
     assert call("remove", "spring", "--yes", storage=tmp_path).exit_code == 0
     assert store.all() == []
+
+
+def test_a_failed_resume_leaves_the_trials_unchanged(store: StudyStore, tmp_path: Path) -> None:
+    assert "stop it first" in call("resume", "spring", "--trials", "20", storage=tmp_path).stderr
+    assert store.get("spring").trials is None
+
+
+def test_more_trials_after_the_trials_wait_for_a_resume(store: StudyStore, tmp_path: Path) -> None:
+    text = "take effect only if you resume it with `raygenre studies resume spring` once it is done"
+    assert text not in call("set", "spring", "--time-budget", "1h", storage=tmp_path).output
+    needs = Needs("repeats", 3, 2, 1.0, 0.5)
+    store.report("spring", 1, needs=needs, seconds=1, progress=None, facts={})
+    assert text in call("set", "spring", "--time-budget", "2h", storage=tmp_path).output
+    assert text not in call("set", "spring", "--priority", "1", storage=tmp_path).output
+
+
+def test_a_study_keeps_its_storage_and_tracking_server(
+    store: StudyStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[Storage] = []
+
+    def start_driver(study: Study, storage: Storage, environment: dict[str, str]) -> str:
+        used.append(storage)
+        return "process 2"
+
+    monkeypatch.setattr(local_driver, "start_driver", start_driver)
+    monkeypatch.setattr(removal, "delete_study", lambda server, *_, **__: used.append(server.storage))
+    store.end("spring", 1, "stopped")
+    database = ["--study-url", f"sqlite:///{tmp_path / FILE}"]
+    for command in (["resume", "spring"], ["remove", "spring", "--yes", "--runs"]):
+        result = call(*command, *database, storage=tmp_path / "elsewhere")
+        assert result.exit_code == 0, result.output
+        store.end("spring", 2, "stopped")
+    assert [(storage.root, storage.tracking_uri) for storage in used] == [(tmp_path, "http://ann:s3cret@host")] * 2
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from optuna.exceptions import StorageInternalError
 
 from raygenre.search.controls import Controls, Demand
 from raygenre.studies import session
@@ -74,6 +75,38 @@ def test_a_study_without_a_place_waits_and_can_be_stopped(store: StudyStore, mon
         store.stop("spring")
         thread.join(timeout=10)
     assert answers == [False]
+
+
+def test_a_driver_reports_despite_unexpected_errors(
+    store: StudyStore, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(session, "PERIOD", 0.02)
+    controls, reports = Controls(), []
+
+    def seconds_left() -> float:
+        reports.append("report")
+        raise StorageInternalError("the database of the trials has restarted")
+
+    def share_out() -> None:
+        raise ValueError("a fault in the shares")
+
+    controls.seconds_left = seconds_left
+    with DriverSession(
+        store,
+        "spring",
+        1,
+        controls=controls,
+        first=Needs("starting", 1, 0, 1.0, 0.0),
+        share_out=share_out,
+        progress=lambda: None,
+        facts=dict,
+    ):
+        until(lambda: len(reports) > 2)
+        store.stop("spring")
+        until(lambda: controls.stopping)
+    errors = capsys.readouterr().err
+    assert "ValueError: a fault in the shares" in errors
+    assert "StorageInternalError" not in errors
 
 
 def test_a_driver_whose_study_another_driver_has_stops(store: StudyStore, monkeypatch: pytest.MonkeyPatch) -> None:

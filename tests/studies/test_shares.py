@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raygenre.studies.shares import Claim, Node, fair_shares
+from raygenre.studies.shares import Claim, Node, fair_shares, within_limits
 
 CPU = {"cpus": 1.0, "gpus": 0.0}
 
@@ -63,6 +63,13 @@ def test_a_place_needs_a_node_that_is_large_enough() -> None:
 
 def test_small_fractions_of_a_gpu_add_up() -> None:
     assert fair_shares([claim("a", 99, cpus=0, gpus=0.1)], [Node(1, 1)], {}) == {"a": 10}
+
+
+def test_no_nodes_are_requested_beyond_a_limit() -> None:
+    claims = [claim("a", 100), claim("b", 100, gpus=1), claim("c", 9, owner="bob"), claim("d", 1, priority=1)]
+    usable = {claim.name: claim.places for claim in within_limits(claims, {"ann": 3})}
+    assert usable == {"a": 1, "b": 1, "c": 9, "d": 1}
+    assert within_limits(claims, {}) == claims
 
 
 @given(claims, nodes, limits)

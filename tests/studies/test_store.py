@@ -119,8 +119,11 @@ def test_wishes_and_limits_decide_about_places(store: StudyStore) -> None:
         start(store, name)
         report(store, name, needs=Needs("trials", 9, 0, 1.0, 0.0))
 
+    claimed: dict[str, int] = {}  # for the cluster's autoscaler
+
     def shares() -> dict[str, int | None]:
-        share_out(store, HERE, [Node(6, 0)])
+        claims = share_out(store, HERE, [Node(6, 0)])
+        claimed.update((claim.name, claim.places) for claim in claims)
         return {study.name: study.granted for study in store.all()}
 
     assert shares() == {"a": 2, "b": 2, "c": 2}
@@ -132,6 +135,7 @@ def test_wishes_and_limits_decide_about_places(store: StudyStore) -> None:
     store.limit("bob", None)
     store.limit("", 2)
     assert shares() == {"a": 1, "b": 1, "c": 2}
+    assert claimed == {"a": 1, "b": 1, "c": 2}
     store.stop("c")
     assert shares() == {"a": 1, "b": 1, "c": 0}
     share_out(store, "another machine", [Node(99, 0)])

@@ -11,7 +11,7 @@ _SAVE = 60.0  # s between two records; a killed driver loses at most this much
 
 
 class TimeUsed:
-    """The time that one search has taken.
+    """The time that one search has taken, without the time in which it waited for a place.
 
     Args:
         clock: returns the time in s.
@@ -27,6 +27,10 @@ class TimeUsed:
     def seconds(self) -> float:
         """Time that all drivers have spent on the search, in s."""
         return self._before + self._clock() - self._started
+
+    def skip(self, seconds: float) -> None:
+        """Do not count this much of the time that has passed."""
+        self._started += seconds
 
     def save(self, *, now: bool = False) -> None:
         """Record the time, at most once a minute unless `now` is true."""

@@ -117,6 +117,7 @@ def train_final(
         signal.clear()
         if not training.paused and not lost:
             break
+        timer.final_paused()
     tracker.set_tags(run, training.environment)
     names = [name for name in METRICS if "validation" not in name]  # no validation tracks are left
     tracker.log_missing(run, [{name: epoch.row[name] for name in (*names, "epoch")} for epoch in training.epochs])

@@ -26,7 +26,8 @@ class Places:
 
     Attributes:
         controls: the limits that the search obeys, and its demand for places.
-        time_used: the time that the search has taken so far, saved with each report.
+        time_used: the time that the search has taken so far, without the time in which it was allowed no place and no
+            training run was in progress; saved with each report.
 
     Args:
         resources: the resources that a training run needs.
@@ -49,6 +50,7 @@ class Places:
         self._timer = timer
         self._clock = clock
         self._seen = (-math.inf, 0)  # when the free places were counted, and their number
+        self._waiting_since: float | None = None  # when the search last reported that it waits to be allowed a place
         self._counted: tuple[float, int | None] | None = None  # when the slots were counted, and the limit at that time
 
     @property
@@ -94,8 +96,11 @@ class Places:
         wanted = min(wanted, self._resources.max_concurrent or wanted)
         own = self._resources
         self.controls.demand = Demand(phase, wanted, running, own.cpus if cpus is None else cpus, own.gpus)
-        self.time_used.save()
         now, limit = self._clock(), self.limit
+        if self._waiting_since is not None:
+            self.time_used.skip(now - self._waiting_since)
+        self._waiting_since = now if wanted and not running and limit == 0 else None
+        self.time_used.save()
         if self._counted is None or now - self._counted[0] >= _REFRESH or limit != self._counted[1]:
             self._counted = now, limit
             fitting = slots(replace(own, max_concurrent=limit or own.max_concurrent))

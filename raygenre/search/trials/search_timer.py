@@ -98,6 +98,11 @@ class SearchTimer:
     def final_started(self, trial: int, epochs: int) -> None:
         self._final, self._final_epochs = Run(trial, started=self._clock()), epochs
 
+    def final_paused(self) -> None:
+        """Record that the final training is waiting for a place again."""
+        assert self._final
+        self._final = replace(self._final, started=None)
+
     def final_progressed(self, epochs: int) -> None:
         """Record the number of epochs that the final training has completed."""
         assert self._final
@@ -124,14 +129,23 @@ class SearchTimer:
 
     def _advanced(self, run: Run, epochs: int) -> Run:
         now = self._clock()
-        started = now if run.started is None else run.started
-        return replace(run, started=started, marks=(*run.marks, (now, epochs))) if epochs > run.epochs else run
+        if epochs <= run.epochs:
+            return run
+        if run.started is None:  # the run continues after a pause, which must not count as training time
+            return replace(run, started=now, marks=((now, epochs),))
+        return replace(run, marks=(*run.marks, (now, epochs)))
 
     def _start_repeats(self) -> None:
-        """Assume that the next repeats have started, because Ray does not report when it starts a task."""
+        """Assume that the next repeats have started, because Ray does not report when it starts a task.
+
+        A paused repeat that has completed epochs starts again with its next epoch.
+        """
         active = [repeat for repeat, run in self._repeats.items() if run.ended is None]
         free = self.work.slots - sum(self._repeats[repeat].started is not None for repeat in active)
-        for repeat in [repeat for repeat in active if self._repeats[repeat].started is None][: max(free, 0)]:
+        waiting = [
+            repeat for repeat in active if self._repeats[repeat].started is None and not self._repeats[repeat].marks
+        ]
+        for repeat in waiting[: max(free, 0)]:
             self._repeats[repeat] = replace(self._repeats[repeat], started=self._clock())
 
 

@@ -41,7 +41,7 @@ class Run:
         trial: number of the trial with the run's setting.
         started: when its worker started, or was requested; None while the run waits.
         marks: times, each with the number of epochs that had ended by then; may start with 0 epochs or, for a resumed
-            run, with those of an earlier driver.
+            run, with those completed before the pause.
         ended: when it ended; None until then.
         loss: lowest validation loss; infinity until it is known, and for failed runs.
         best_epoch: the epoch with this loss.

@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass, field
 
 import ray
-from ray.exceptions import OutOfMemoryError, RayTaskError, TaskCancelledError, WorkerCrashedError
+from ray.exceptions import NodeDiedError, OutOfMemoryError, RayTaskError, TaskCancelledError, WorkerCrashedError
 
 from raygenre.search.space.space import Setting
 from raygenre.search.trials.failure_reason import WORKER_DIED
@@ -65,7 +65,9 @@ def train_on_all(
 
 
 def wait_for(training: "ray.ObjectRef[Training]") -> Training:
-    """Wait for a training run and return its outcome; a worker that died or raised an error counts as a failure.
+    """Wait for a training run and return its outcome.
+
+    A worker or node that died, or an exception in the worker, counts as a failure.
 
     Raises:
         OSError: the worker cannot write its training state.
@@ -76,7 +78,7 @@ def wait_for(training: "ray.ObjectRef[Training]") -> Training:
         return Training([], paused=True)
     except OutOfMemoryError:
         return Training([], KILLED)
-    except WorkerCrashedError:
+    except (WorkerCrashedError, NodeDiedError):
         return Training([], WORKER_DIED)
     except RayTaskError as error:
         if isinstance(error.cause, OSError):

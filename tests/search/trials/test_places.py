@@ -14,8 +14,13 @@ from optuna.trial import TrialState
 
 from raygenre.data.dataset import Dataset
 from raygenre.search.controls import Controls
+from raygenre.search.space.config import Resources
 from raygenre.search.study import backend
 from raygenre.search.study.ledger import Ledger
+from raygenre.search.study.time_used import TimeUsed
+from raygenre.search.trials.places import Places
+from raygenre.search.trials.search_timer import SearchTimer
+from raygenre.search.trials.timings import Work
 from tests.conftest import new_ledger
 from tests.helpers.trials import search
 
@@ -83,6 +88,27 @@ def check_every_epoch_once(ledger: Ledger, storage: Any, folder: Path, trials: i
         assert (run.info.status, run.data.tags["state"]) == ("FINISHED", "complete")
         steps = storage.client.get_metric_history(run.info.run_id, "validation_loss")
         assert Counter(metric.step for metric in steps) == Counter(epochs)
+
+
+def test_waiting_for_a_place_takes_no_time(tracks: Dataset, ray_cluster: None, tmp_path: Path) -> None:
+    now, controls = [0.0], Controls(limit=0)
+    ledger = new_ledger(tmp_path, tracks)
+    timer = SearchTimer(ledger, Work(2, EPOCHS, finalists=1, repeats=2, slots=1))
+    used = TimeUsed(ledger, clock=lambda: now[0])
+    places = Places(controls, Resources(1, 0), timer=timer, time_used=used, clock=lambda: now[0])
+
+    def spend(seconds: float, *, wanted: int = 2, running: int = 0) -> float:
+        places.report("trials", wanted=wanted, running=running)
+        now[0] += seconds
+        places.report("trials", wanted=wanted, running=running)
+        return used.seconds
+
+    assert spend(3600) == 0
+    assert spend(10, running=1) == 10  # an epoch ends before its trial pauses
+    assert spend(10, wanted=0) == 20  # no more training, so no place is necessary
+    assert spend(3600) == 20
+    controls.limit = 1
+    assert spend(10) == 30
 
 
 @pytest.mark.slow

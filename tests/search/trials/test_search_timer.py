@@ -122,6 +122,30 @@ def test_only_as_many_repeats_as_fit_are_running(ledger: Ledger, clock: Clock) -
     assert started() == [100.0, 100.0, 120.0]
 
 
+def test_a_pause_does_not_count_as_training_time(ledger: Ledger, clock: Clock) -> None:
+    timer = SearchTimer(ledger, PLAN, clock=clock)
+    timer.repeats_planned([(0, 0), (0, 1)])
+    timer.final_started(0, 9)
+
+    def train(epochs: int) -> None:
+        clock.now += 10
+        timer.repeat_progressed((0, 0), epochs)
+        timer.final_progressed(epochs)
+
+    train(1)
+    train(2)
+    timer.repeat_paused((0, 0))
+    timer.final_paused()
+    timer.repeat_ended((0, 1), 3)  # the free place is not allowed to the search
+    clock.now += 3600
+    for epochs in (3, 4, 5):
+        train(epochs)
+    seen = timer.observed()
+    assert seen.repeats
+    assert seen.final
+    assert (seen.repeats[0].pace, seen.final.pace) == ((20.0, 2), (20.0, 2))
+
+
 def test_the_estimate_is_shown_in_every_phase_to_the_end(ledger: Ledger, clock: Clock) -> None:
     for _ in range(4):
         ledger.finish(new_trial(ledger, 4))
