@@ -146,7 +146,7 @@ def _decoded(files: Sequence[TrackFile], source: Path, progress: Progress | None
     usable: list[tuple[TrackFile, NDArray[np.uint8]]] = []
     broken: list[BrokenFile] = []
     for file, result in zip(files, on_all_cores(_try_decode, files, progress), strict=True):
-        if isinstance(result, _Failure):
+        if isinstance(result, BrokenFile):
             [one] = relative_to([(file.path, result.reason)], source)
             broken.append(replace(one, is_unread=result.is_unread))
         else:
@@ -162,20 +162,14 @@ def _decoded(files: Sequence[TrackFile], source: Path, progress: Progress | None
     )
 
 
-@dataclass(frozen=True)
-class _Failure:
-    reason: str
-    is_unread: bool = False
-
-
-def _try_decode(file: TrackFile) -> NDArray[np.uint8] | _Failure:
-    """Return a file's levels, or the reason why it is not usable."""
+def _try_decode(file: TrackFile) -> NDArray[np.uint8] | BrokenFile:
+    """Return a file's levels, or why it is not usable."""
     if file.error:
-        return _Failure(file.error)
+        return BrokenFile(str(file.path), file.error)
     try:
         return decode(file.path)
     except (RaygenreError, OSError) as error:
-        return _Failure(reason_of(error), is_unread=not isinstance(error, RaygenreError))
+        return BrokenFile(str(file.path), reason_of(error), is_unread=not isinstance(error, RaygenreError))
 
 
 def synthetic_samples(genre: str, number: int) -> NDArray[np.float32]:
