@@ -47,7 +47,7 @@ def problems(resources: list[Resource]) -> Iterator[str]:
     idle = [line for policy in policies for line in _idle(policy, found)]
     yield from idle
     if any(line.endswith(UNMATCHED) for line in idle):
-        return  # the traffic that a wrong selector blocks is only a consequence of the reported problem
+        return  # blocked traffic is only a consequence of the reported problem
     needed = ((source, target, Door(port)) for source, target, port in _needed(resources, found))
     blocked = [
         (source.where, target.where, str(door), direction.lower())

@@ -12,7 +12,7 @@ BUSY = frozenset({429, 502, 503})  # statuses after which a retry may succeed; 5
 
 @dataclass(frozen=True)
 class Retries:
-    """How often a request is sent, and how long to wait between attempts.
+    """How many times a request is sent, and how long to wait between attempts.
 
     A request is sent again if the connection fails or the status is 429, 502 or 503, but not after any other error.
     The wait doubles with each attempt. It is shortened by a random fraction of up to a half, so that clients that

@@ -53,7 +53,7 @@ class WantedOutput:
     """An output to return.
 
     Attributes:
-        is_binary: whether the output's data should follow the JSON in binary form.
+        is_binary: whether the output's data is sent in binary form, after the JSON.
     """
 
     name: str

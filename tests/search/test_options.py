@@ -21,7 +21,7 @@ from tests.conftest import new_ledger
 def resolved(
     tracks: Dataset, base: dict[str, Any] | None = None, *, also: Collection[str] = (), **options: Any
 ) -> tuple[SearchConfig, dict[str, str]]:
-    """Resolve options as if the user had passed them, and the options in `also` at their defaults."""
+    """Resolve options as if the user had passed them, with the options in `also` at their defaults."""
     return resolve(Options(**options, given=frozenset({*options, *also})), tracks, base)
 
 

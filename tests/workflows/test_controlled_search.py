@@ -22,7 +22,7 @@ SPACE = {"width": 48, "learning_rate": 1e-5}
 
 
 class OnAndOff(Controls):
-    """Sets the limit to no places once training has started in a phase, and lifts it once none is in use.
+    """Sets the limit to zero once training has started in a phase, and lifts it once no place is in use.
 
     Attributes:
         paused: the paused phases, each with the number of repeats that had ended by then.
