@@ -68,6 +68,7 @@ GENRE_COLUMNS = ["blues", "jazz", "path (genre)"]
 
 
 @pytest.mark.usefixtures("ray_cluster")
+@pytest.mark.slow
 def test_answers_are_those_of_one_machine_and_continue(classifier: Classifier, music: Path, tmp_path: Path) -> None:
     songs, output = find_songs([str(music)]), Output(Location(str(tmp_path)))
     with closing(predict_all(classifier, songs, output, jobs=1)) as outcomes:

@@ -45,6 +45,9 @@ from tests.helpers.storages import empty_storage
 Cache = Path
 
 
+pytestmark = pytest.mark.slow  # one search, and the commands that use its model
+
+
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Cache:
     """Return a user cache in which the small network is installed."""
@@ -226,7 +229,6 @@ def test_mlflow_users_load_the_model_with_its_example(searched: FinishedSearch) 
     assert table[list(GENRES)].iloc[0].to_dict() == pytest.approx(expected, abs=1e-6)
 
 
-@pytest.mark.slow
 def test_the_pyfunc_loads_in_another_process(searched: FinishedSearch, tmp_path: Path) -> None:
     """The model executes its own copy of the code, as with `mlflow models serve`."""
     source = model_folder(searched)
