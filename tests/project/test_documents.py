@@ -99,8 +99,11 @@ def test_settings_that_documents_name_exist() -> None:
             assert name in known, f"{label(path)}: {PREFIX}{name}"
 
 
-def test_screenshots_are_those_of_make_screenshots() -> None:
-    written = {
+def test_pictures_are_those_that_commands_write() -> None:
+    """`make screenshots` writes the screenshots, and `experiments/results.py --write` the learning curves."""
+    curves = re.search(r'^CURVES = ROOT / "docs" / "(\S+)"$', (ROOT / "experiments" / "results.py").read_text(), re.M)
+    assert curves
+    written = {f"docs/{curves[1]}"} | {
         f"docs/{page}-{name}.png"
         for page in ("mlflow", "page")
         for name in re.findall(r'\bkeep\(\w+, "(\w+)"\)', (ROOT / "tests" / "browser" / f"test_{page}.py").read_text())
