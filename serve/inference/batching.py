@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from raygenre.errors import RaygenreError
 from raygenre.model.classifier import Classifier
+from serve.inference.helper_threads import HelperThreads
 from serve.monitoring.metrics import Metrics
 
 
@@ -106,10 +107,13 @@ class Batcher:
 
     def _take_batches(self, is_first: bool) -> None:
         torch.get_num_threads()  # torch's first call in a thread applies the number of cores last set in any thread
+        helpers = HelperThreads(self._threads) if is_first and self._threads > 1 else None
         while True:
             batch, cores = self._next_batch(is_first)
             self._metrics.batch(len(batch))
             torch.set_num_threads(cores)  # OpenMP keeps this setting per thread
+            if helpers and cores > 1:
+                helpers.leave_core()
             self._classify(batch, is_first)
 
     def _wake(self) -> None:
