@@ -123,6 +123,7 @@ def work(ledger: Ledger, resources: Resources, *, slots: int) -> Work:
         rungs=tuple(rungs(config)),
         kept=kept(config),
         final_epoch=len(split.train) / trial / (1 + _THREAD * (threads - 1)),
+        uses_last_epoch=config.entries.get("schedule", "constant") != "constant",
     )
 
 

@@ -34,7 +34,7 @@ from raygenre.training.loop import EpochMetrics
 from raygenre.training.member import Member
 
 _EPOCH = "epoch-"
-_BEST_LOGITS = "best_logits"
+_CHOSEN_LOGITS = "best_logits"  # this name is kept for older checkpoints
 _TENSORS, _ABOUT = "state.safetensors", "state.json"
 
 
@@ -57,8 +57,8 @@ def save(folder: Path, members: Sequence[Member], history: Sequence[EpochMetrics
         if member.average is not None:
             for name, tensor in member.average.state_dict().items():
                 tensors[f"{number}/average/{name}"] = tensor.contiguous()
-        if member.best_logits is not None:
-            tensors[f"{number}/{_BEST_LOGITS}"] = member.best_logits
+        if member.chosen_logits is not None:
+            tensors[f"{number}/{_CHOSEN_LOGITS}"] = member.chosen_logits
         for index, moments in member.optimizer.state_dict()["state"].items():
             for name, tensor in moments.items():
                 tensors[f"{number}/optimizer/{index}/{name}"] = tensor.detach().contiguous()
@@ -146,7 +146,7 @@ def restore(path: Path, members: Sequence[Member]) -> list[EpochMetrics]:
             if "mu_product" in moments:
                 moments["mu_product"] = moments["mu_product"].cpu()  # NAdam always keeps this value on the CPU
         member.epoch = saved["epoch"]
-        member.best_logits = tensors.get(f"{number}/{_BEST_LOGITS}")
+        member.chosen_logits = tensors.get(f"{number}/{_CHOSEN_LOGITS}")
     return history(path)
 
 
@@ -160,14 +160,16 @@ def network(path: Path) -> Network:
 
 
 def validation_logits(path: Path, labels: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-    """Return a checkpoint's best validation logits (N, G), concatenated over all members, and the tracks' labels (N,).
+    """Return the validation logits (N, G) of a checkpoint's chosen epoch, and the tracks' labels (N,).
+
+    The logits of all members are concatenated.
 
     Args:
         labels: int64, the labels of all tracks in the dataset.
     """
     members = json.loads((path / _ABOUT).read_text())["members"]
     tensors = load_file(path / _TENSORS)
-    logits = [tensors[f"{number}/{_BEST_LOGITS}"] for number in range(len(members))]
+    logits = [tensors[f"{number}/{_CHOSEN_LOGITS}"] for number in range(len(members))]
     tracks = [track for member in members for track in member["validation_tracks"]]
     return torch.cat(logits), torch.from_numpy(labels[tracks])
 

@@ -82,6 +82,15 @@ class TrainingConfig:
                 *others, last = choices
                 raise ValueError(f"{name} must be {', '.join(others)} or {last}, not {getattr(self, name)!r}")
 
+    @property
+    def uses_last_epoch(self) -> bool:
+        """Whether the network after the last epoch is used, instead of the one with the lowest validation loss.
+
+        This is the case if a schedule lowers the learning rate to 0. The accuracy then rises until the end, while the
+        validation loss may rise again because the network becomes overconfident, which calibration corrects.
+        """
+        return self.schedule != "constant"
+
     def learning_rate_at(self, progress: float, epoch: int) -> float:
         """Return the learning rate of a step.
 

@@ -32,8 +32,8 @@ class Member:
         average: the network with the moving average of the weights; None if the setting disables averaging.
         validation_logits: float32 (V, G) on the CPU, the logits of the validation tracks after the last epoch; None
             until the first epoch ends.
-        best_logits: the validation logits of the best epoch. The caller of `fit` determines the best epoch and sets
-            this attribute.
+        chosen_logits: the validation logits of the epoch that the caller of `fit` chooses; the caller sets this
+            attribute.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Member:
         self.device = device
         self.epoch = 0
         self.validation_logits: Tensor | None = None
-        self.best_logits: Tensor | None = None
+        self.chosen_logits: Tensor | None = None
         with seeded(seed, 0, device):
             network = build(model)
         self.model = network.to(memory_format=torch.channels_last).to(device)

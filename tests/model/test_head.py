@@ -96,7 +96,7 @@ def test_a_resumed_head_has_the_same_values_bit_for_bit(way: str, tmp_path: Path
     interrupted = members()
     history = list(itertools.islice(fit(features(), LABELS, interrupted, epochs=4), 4))  # two for each member
     for trained in interrupted:
-        trained.best_logits = trained.validation_logits
+        trained.chosen_logits = trained.validation_logits
     path = checkpoint.save(tmp_path, interrupted, untimed(history))
     resumed = members()
     assert checkpoint.restore(path, resumed) == expected[:4]
@@ -109,7 +109,7 @@ def test_a_resumed_head_has_the_same_values_bit_for_bit(way: str, tmp_path: Path
 def test_a_head_is_read_from_its_checkpoint(tmp_path: Path) -> None:
     trained = member(averaging=0.9)
     rows = curve(trained, epochs=2)
-    trained.best_logits = trained.validation_logits
+    trained.chosen_logits = trained.validation_logits
     path = checkpoint.save(tmp_path, [trained], rows)
     network = checkpoint.network(path)
     assert isinstance(network, GenreHead)

@@ -50,7 +50,7 @@ class FinalTraining:
 
 
 def final_epochs(winner: Finalist) -> int:
-    """Return the number of epochs of the final training: the mean best epoch of the winner's repeats."""
+    """Return the number of epochs of the final training: the mean epoch of the winner's repeats."""
     return max(1, round(float(np.mean(winner.epochs))))
 
 

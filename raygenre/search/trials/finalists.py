@@ -2,16 +2,20 @@
 
 The best result of many trials is partly luck, so the winner is not chosen by its result in the search. Each of the k
 best settings is trained on `REPEATS` new seeds (see `raygenre.search.trials.repeats`). The setting with the lowest mean
-loss wins. The final training has no validation tracks left, so its number of epochs is the mean best epoch of the
-winner's repeats (see `raygenre.search.trials.final_training`).
+loss wins. The final training has no validation tracks left, so its number of epochs is the mean of the winner's repeats
+(see `raygenre.search.trials.final_training`). A repeat's epoch is its last one if a schedule lowers the learning rate
+to 0 (see `TrainingConfig.uses_last_epoch`), and otherwise the one with the lowest validation loss.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from raygenre.search.space.space import Setting
+from raygenre.search.trials.trial_result import EpochResult
+from raygenre.training.config import TrainingConfig
 
 REPEATS = 2  # per setting
 
@@ -23,8 +27,9 @@ class Repeat:
     Attributes:
         number: number of the finalist's trial.
         index: index of the repeat, from 0 to `REPEATS` - 1.
-        loss, accuracy: values on the validation tracks at the best epoch.
-        epoch: the best epoch.
+        loss: lowest validation loss of all epochs.
+        epoch: the epoch whose network would be used; see above.
+        accuracy: validation accuracy after this epoch.
         failure: why the repeat failed; empty if it succeeded.
     """
 
@@ -45,8 +50,8 @@ class Finalist:
         setting: values of all hyperparameters.
         search_loss: value of the objective in the search.
         losses: value of the objective in each repeat.
-        accuracies: validation accuracy of each repeat at its best epoch.
-        epochs: best epoch of each repeat.
+        epochs: the epoch of each repeat whose network would be used.
+        accuracies: validation accuracy of each repeat after this epoch.
     """
 
     number: int
@@ -76,3 +81,8 @@ class Finalist:
     def optimism(self) -> float:
         """How much worse the setting performs on new seeds than it did in the search."""
         return self.loss - self.search_loss
+
+
+def chosen_epoch(epochs: Sequence[EpochResult], training: TrainingConfig) -> EpochResult:
+    """Return the epoch of a repeat whose network would be used."""
+    return epochs[-1] if training.uses_last_epoch else min(epochs, key=lambda epoch: epoch.validation_loss)

@@ -12,7 +12,7 @@ from raygenre.search.controls import SearchStopped
 from raygenre.search.space.config import Resources
 from raygenre.search.study.ledger import CHECKPOINT, Ledger
 from raygenre.search.trials.failure_reason import WORKER_DIED
-from raygenre.search.trials.finalists import REPEATS, Finalist, Repeat
+from raygenre.search.trials.finalists import REPEATS, Finalist, Repeat, chosen_epoch
 from raygenre.search.trials.pause_signal import FOLDER, PauseSignal
 from raygenre.search.trials.places import Places
 from raygenre.search.trials.recorder import ERROR_FILE
@@ -205,11 +205,11 @@ class Repeats:
             self._failed[_key(number, index)] = Repeat(number, index, failure=training.failure)
             return self._failed[_key(number, index)]
         self._tracker.end(run, "FINISHED", at=training.ended)
-        best = min(training.epochs, key=lambda epoch: epoch.validation_loss)
+        chosen = chosen_epoch(training.epochs, self._ledger.setting(number).training())
         outcome: dict[str, Any] = {
-            "loss": best.validation_loss,
-            "accuracy": best.validation_accuracy,
-            "epoch": best.epoch,
+            "loss": training.epochs[-1].best_validation_loss,
+            "accuracy": chosen.validation_accuracy,
+            "epoch": chosen.epoch,
         }
         self._ledger.save()
         self._ledger.study.set_user_attr(_key(number, index), outcome)

@@ -90,9 +90,9 @@ class SearchTimer:
         """Record that a repeat is waiting for a place again."""
         self._repeats[repeat] = replace(self._repeats[repeat], started=None)
 
-    def repeat_ended(self, repeat: tuple[int, int], best_epoch: int) -> None:
-        """Record the end of a repeat and its best epoch, which is 0 if the repeat failed."""
-        self._repeats[repeat] = replace(self._repeats[repeat], ended=self._clock(), best_epoch=best_epoch)
+    def repeat_ended(self, repeat: tuple[int, int], epoch: int) -> None:
+        """Record the end of a repeat and its chosen epoch, which is 0 if the repeat failed."""
+        self._repeats[repeat] = replace(self._repeats[repeat], ended=self._clock(), best_epoch=epoch)
         self._start_repeats()
 
     def final_started(self, trial: int, epochs: int) -> None:

@@ -79,7 +79,8 @@ class _Estimate:
         if final := self._seen.final:
             epoch = self._epoch_of(final.trial) * self._work.final_epoch
             return self._remaining(final, self._seen.final_epochs - final.epochs, 0.0, epoch)
-        ended = [run for run in self._seen.repeats or () if run.best_epoch] or self._best
+        trials = [] if self._work.uses_last_epoch else self._best
+        ended = [run for run in self._seen.repeats or () if run.best_epoch] or trials
         epochs = float(np.mean([run.best_epoch for run in ended])) if ended else self._work.epochs
         best = [self._epoch_of(run.trial) for run in self._best] or [self._epoch]
         return epochs * float(np.mean(best)) * self._work.final_epoch

@@ -21,6 +21,7 @@ class Work:
         rungs: epochs after which trials may be stopped.
         kept: share of the trials that is expected to continue after each rung, used until enough trials reach it.
         final_epoch: duration of an epoch of the final training, relative to an epoch of a trial.
+        uses_last_epoch: whether the final training may have as many epochs as a trial; see `TrainingConfig`.
     """
 
     trials: int
@@ -31,6 +32,7 @@ class Work:
     rungs: tuple[int, ...] = ()
     kept: float = 1.0
     final_epoch: float = 1.0
+    uses_last_epoch: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Run:
             run, with those completed before the pause.
         ended: when it ended; None until then.
         loss: lowest validation loss; infinity until it is known, and for failed runs.
-        best_epoch: the epoch with this loss.
+        best_epoch: the epoch with this loss; for a repeat, the epoch whose network would be used (see `Repeat`).
     """
 
     trial: int

@@ -110,9 +110,9 @@ def train(
             result = epoch_results(history)[-1]
             if result.epoch == epochs:
                 _check_outcome(result, genres=members[0].model.config.genres)
-            if result.validation_loss == result.best_validation_loss:
-                for member in members:
-                    member.best_logits = member.validation_logits
+            for member in members:
+                if member.training.uses_last_epoch or result.validation_loss == result.best_validation_loss:
+                    member.chosen_logits = member.validation_logits
             checkpoint.upload(checkpoint.save(folder, members, history), location)
             yield result
 

@@ -151,6 +151,14 @@ def test_a_resumed_search_uses_the_pace_of_earlier_drivers() -> None:
     assert difference == pytest.approx(2 * 5, abs=2)
 
 
+def test_a_final_training_with_a_schedule_has_all_epochs() -> None:
+    """A trial of 10 epochs of 2 s had the lowest loss after 3 epochs."""
+    work = Work(1, 10, finalists=1, repeats=2, slots=2)
+    seen = Observed({"trials": 0.0}, [Run(0, marks=((1e9, 1), (1e9 + 18, 10)), ended=0.0, loss=1.0, best_epoch=3)])
+    scheduled = replace(work, uses_last_epoch=True)
+    assert (seconds_left(scheduled, seen, 0.0) or 0) - (seconds_left(work, seen, 0.0) or 0) == pytest.approx(14, abs=1)
+
+
 def test_more_work_takes_longer() -> None:
     work = SIMULATED["ASHA"]
     seen, end = simulate(work, seed=0)

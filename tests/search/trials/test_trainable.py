@@ -8,6 +8,7 @@ import torch
 from raygenre.data.dataset import Dataset
 from raygenre.model.network import ModelConfig
 from raygenre.search.space.space import Setting
+from raygenre.search.trials.finalists import chosen_epoch
 from raygenre.search.trials.trainable import Plan, Tracks, make_members, merge_folds, train
 from raygenre.search.trials.trial_result import EpochResult
 from raygenre.system.location import Location
@@ -73,6 +74,18 @@ def test_the_state_keeps_the_predictions_of_the_best_epoch(tracks: Dataset, tmp_
     resumed = checkpoint.latest(tmp_path / "halves")
     assert resumed is not None
     assert torch.equal(checkpoint.validation_logits(resumed, tracks.labels)[0], logits)
+
+
+def test_a_falling_learning_rate_chooses_the_last_epoch(tracks: Dataset, tmp_path: Path) -> None:
+    """This learning rate is so high that the loss rises again after a few epochs."""
+    setting = Setting(learning_rate=0.05, batch_size=8, width=8, schedule="one-cycle", precision="float32")
+    data = shared(tracks, folds=1)
+    [member] = make_members(PLAN, setting, data, seed=2)
+    results = list(train([member], data, epochs=8, location=Location(str(tmp_path))))
+    assert results[-1].validation_loss > results[-1].best_validation_loss
+    assert member.chosen_logits is member.validation_logits
+    assert chosen_epoch(results, setting.training()).epoch == 8
+    assert chosen_epoch(results, SETTING.training()).validation_loss == results[-1].best_validation_loss
 
 
 def test_the_objective_is_the_lowest_mean_over_folds() -> None:
