@@ -67,6 +67,11 @@ SERVERS = (
     OURS,
     Server("FastAPI + uvicorn", "uvicorn benchmarks.peers.plain:app --port {port} --no-access-log"),
     replace(OURS, name="raygenre, one replica's port", direct=True),
+    replace(
+        OURS,
+        name="raygenre without Ray",
+        command="uvicorn benchmarks.peers.without_ray:app --port {port} --no-access-log --log-level warning",
+    ),
     replace(OURS, name="raygenre, Ray's Python proxy", environment=OURS.environment | PLAIN),
     Server("LitServe", "python -m benchmarks.peers.lit {port}"),
     Server(
