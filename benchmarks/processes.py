@@ -1,8 +1,9 @@
-"""Reads the CPU time and memory of a server's processes from /proc."""
+"""Reads the CPU time and memory of a server's processes from /proc, and stops these processes."""
 
 import os
+import signal
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
@@ -28,6 +29,17 @@ def cpu_seconds(process: int) -> float:
     return sum(sum(map(int, fields[11:15])) for fields in family(process).values()) / TICKS_PER_SECOND
 
 
+@contextmanager
+def stopped(process: int) -> Iterator[None]:
+    """Stop a process and its descendants while the context is active, so that they use no CPU time."""
+    pids = list(family(process))
+    try:
+        _signal(pids, signal.SIGSTOP)
+        yield
+    finally:
+        _signal(pids, signal.SIGCONT)
+
+
 def titled(title: str, process: int) -> list[int]:
     """Return the ids of the processes in a `family` whose command line contains `title`."""
     matches = []
@@ -45,6 +57,12 @@ def resident(pid: int) -> float:
     except OSError:
         return 0
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def _signal(pids: Iterable[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def _stats() -> dict[int, list[str]]:

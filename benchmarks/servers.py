@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -63,8 +64,7 @@ OURS = Server(
     environment=proxy_environment.DEFAULTS | proxy_environment.MACHINE,
 )
 PLAIN = {"RAY_SERVE_ENABLE_HA_PROXY": "0"}
-SERVERS = (
-    OURS,
+PEERS = (
     Server("FastAPI + uvicorn", "uvicorn benchmarks.peers.plain:app --port {port} --no-access-log"),
     replace(OURS, name="raygenre, one replica's port", direct=True),
     replace(
@@ -88,13 +88,18 @@ SERVERS = (
 
 @contextmanager
 def running(server: Server, work: Path, image: bytes) -> Iterator[tuple[int, int]]:
-    """Start a server and wait for its first response; yield its port and process id."""
+    """Start a server and wait for its first response; yield its port and process id.
+
+    Args:
+        work: folder with the classifier and the model, in which the server gets a folder of its own.
+    """
     port, direct_port = free_port(), free_port()
+    own = Path(tempfile.mkdtemp(dir=work))
     for name, application in (("config", "serve.app:app"), ("stock", "benchmarks.peers.stock_serve:app")):
         options = {"host": "127.0.0.1", "port": port}
         applications = [{"name": "default", "route_prefix": "/", "import_path": application}]
-        (work / f"{name}.yaml").write_text(json.dumps({"http_options": options, "applications": applications}))
-    values = {"port": port, "model": work / "model"} | {name: work / f"{name}.yaml" for name in ("config", "stock")}
+        (own / f"{name}.yaml").write_text(json.dumps({"http_options": options, "applications": applications}))
+    values = {"port": port, "model": work / "model"} | {name: own / f"{name}.yaml" for name in ("config", "stock")}
     one_port = {
         "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(direct_port),
         "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(direct_port + 1),  # outside the range
@@ -104,14 +109,15 @@ def running(server: Server, work: Path, image: bytes) -> Iterator[tuple[int, int
         "PYTHONPATH": str(ROOT),
         "CLASSIFIER": str(work / "classifier"),
         "RAYGENRE_MODEL_URI": str(work / "classifier"),
-        "RAYGENRE_STORAGE": str(work / "storage"),
+        "RAYGENRE_STORAGE": str(own / "storage"),
         "OMP_NUM_THREADS": "1",
         **server.environment,
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port()),  # two servers may run at the same time
         **(one_port if server.direct else {}),
         "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",  # mlflow looks up uvicorn on PATH
     }
     command = server.command.format(**values).split()
-    log = work / "server.log"
+    log = own / "server.log"
     with log.open("w") as output:
         process = subprocess.Popen(
             [BIN / command[0], *command[1:]],

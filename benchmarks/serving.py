@@ -1,16 +1,17 @@
 """Compares the endpoint with other servers that serve the same classifier over HTTP.
 
-Run from the project's folder (25 minutes on 2 cores):
+Run from the project's folder (TIME minutes on 2 cores):
     pip install -e '.[bench]'
     python -m benchmarks.serving                  # synthetic images and songs
     python -m benchmarks.serving --data PATH      # images of a dataset, and its MP3s if it has any
 
-In every round, each server is restarted and warmed up. Then one client sends images for several seconds, after which
-sixteen clients do the same. This is repeated with MP3s of 30 s. The clients run on the same machine and cores as the
-server. Every response is compared with the classifier's own prediction. CPU time covers all processes that the server
-started, including Ray's and HAProxy's. It is compared with the CPU time of a loop that decodes and classifies the same
-files in one process without a server. The table shows medians over the rounds, and the ratio of raygenre's requests per
-second to those of each server in the same round.
+raygenre is compared with one server at a time. In every round, both are started and warmed up, and then take turns of
+two seconds, during which the processes of the other one are stopped. One client sends images, then sixteen clients do,
+and the same is repeated with MP3s of 30 s. Because the speed of a machine may change from minute to minute, the ratio
+of the two request rates is calculated for each pair of turns, and the table shows the median of these ratios. The
+clients run on the same machine and cores as the servers. Every response is compared with the classifier's own
+prediction. CPU time covers all processes that the server started, including Ray's and HAProxy's. It is compared with
+the CPU time of a loop that decodes and classifies the same files in one process without a server.
 """
 
 import http.client
@@ -31,8 +32,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.processes import cpu_seconds
-from benchmarks.servers import OURS, SERVERS, Probabilities, Server, running
+from benchmarks.processes import cpu_seconds, stopped
+from benchmarks.servers import OURS, PEERS, Probabilities, Server, running
 from raygenre.audio.encoding import encode
 from raygenre.audio.synthesis import GENRES, synthesise
 from raygenre.inputs.levels import LEVELS
@@ -44,34 +45,43 @@ from raygenre.spectrogram.levels import levels
 
 IMAGES, SONGS = 50, 10
 CLIENTS = (1, 16)
-Case = tuple[str, str, int]  # server, kind of file, number of clients
+TURN = 2.0  # s
+_RESUMPTION = 0.7  # s until the processes of a resumed server have caught up on their timers
+Case = tuple[str, int]  # kind of file, number of clients
+Exchange = tuple[list[bytes], list[Probabilities]]  # files, and the classifier's own prediction for each
 
 
 @dataclass(frozen=True)
-class Load:
-    """Results of a measurement: requests per second, CPU time per request in ms, latencies in ms."""
+class Turn:
+    """Results of one server's turn: its duration and CPU time, and the latency of each request, all in seconds."""
 
-    rate: float
+    seconds: float
     cpu: float
-    p50: float
-    p99: float
+    latencies: list[float]
+
+    @property
+    def rate(self) -> float:
+        """Requests per second."""
+        return len(self.latencies) / self.seconds
 
 
 def main(
     data: Annotated[
         Path | None, typer.Option(help="Folder of dataset-style PNGs and MP3s (default: synthetic ones).")
     ] = None,
-    seconds: Annotated[float, typer.Option(help="Duration of the measurement for each number of clients, in s.")] = 10,
+    seconds: Annotated[float, typer.Option(help="Duration of all turns with one number of clients, in s.")] = 6,
     rounds: Annotated[int, typer.Option(help="Number of rounds; each starts every server.")] = 3,
-    only: Annotated[list[str] | None, typer.Option(help="Measure only the server of this name; repeatable.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Compare only with the server of this name; repeatable.")
+    ] = None,
 ) -> None:
-    """Measure all servers in each round."""
+    """Compare raygenre with each of the other servers in each round."""
     torch.set_num_threads(1)
     console = Console(width=120)
-    servers = [server for server in SERVERS if not only or server.name in only]
-    if len(servers) < len(only or servers):
-        names = ", ".join(server.name for server in SERVERS)
-        raise typer.BadParameter(f"unknown server among {', '.join(only or [])}; choose from {names}")
+    names = [server.name for server in PEERS]
+    if unknown := set(only or ()).difference(names):
+        raise typer.BadParameter(f"unknown server {min(unknown)}; choose from {', '.join(names)}")
+    peers = [server for server in PEERS if not only or server.name in only]
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         work = Path(folder)
         torch.manual_seed(0)
@@ -83,27 +93,51 @@ def main(
             kind: [dict(classifier.predict(LEVELS.read(each)).probabilities) for each in sent]
             for kind, sent in bodies.items()
         }
-        loads: dict[Case, list[Load]] = {}
+        exchanges = {kind: (sent, expected[kind]) for kind, sent in bodies.items()}
+        results: dict[str, dict[Case, list[tuple[Turn, Turn]]]] = {peer.name: {} for peer in peers}
         loop_ms: dict[str, list[float]] = {kind: [] for kind in bodies}
         for _ in range(rounds):
             for kind, sent in bodies.items():
                 loop_ms[kind].append(loop(classifier, sent, seconds))
-            for server in servers:
-                with running(server, work, bodies["PNG"][0]) as (port, process):
-                    for kind, clients in itertools.product(bodies, CLIENTS):
-                        send(server, port, bodies[kind], expected[kind], clients=4, seconds=2)
-                        before, started = cpu_seconds(process), time.perf_counter()
-                        latencies = send(server, port, bodies[kind], expected[kind], clients=clients, seconds=seconds)
-                        elapsed = time.perf_counter() - started
-                        cpu = cpu_seconds(process) - before
-                        p50, p99 = np.percentile(latencies, (50, 99)) * 1000
-                        load = Load(len(latencies) / elapsed, 1000 * cpu / len(latencies), float(p50), float(p99))
-                        loads.setdefault((server.name, kind, clients), []).append(load)
-                        console.print(f"{server.name}, {kind}, {clients}: {load}", style="dim")
-    show(console, loads, loop_ms)
+            for peer in peers:
+                for case, own, other in turns(peer, work, exchanges, seconds):
+                    results[peer.name].setdefault(case, []).append((own, other))
+                    console.print(f"{case}: {own.rate:.1f}/s, {peer.name} {other.rate:.1f}/s", style="dim")
+    show(console, results, loop_ms)
 
 
-def show(console: Console, results: dict[Case, list[Load]], loop_ms: dict[str, list[float]]) -> None:
+def turns(
+    peer: Server, work: Path, exchanges: dict[str, Exchange], seconds: float
+) -> Iterator[tuple[Case, Turn, Turn]]:
+    """Start raygenre and another server, and yield pairs of their turns.
+
+    Args:
+        seconds: total duration of each server's turns for each case.
+    """
+    [image, *_] = exchanges["PNG"][0]
+    with running(OURS, work, image) as (port, process), running(peer, work, image) as (peer_port, peer_process):
+        for kind, clients in itertools.product(exchanges, CLIENTS):
+            send(OURS, port, exchanges[kind], clients=max(4, clients), seconds=1)
+            send(peer, peer_port, exchanges[kind], clients=max(4, clients), seconds=1)
+            for _ in range(max(1, round(seconds / TURN))):
+                with stopped(peer_process):
+                    own = turn(OURS, port, process, exchanges[kind], clients=clients)
+                with stopped(process):
+                    other = turn(peer, peer_port, peer_process, exchanges[kind], clients=clients)
+                yield (kind, clients), own, other
+
+
+def turn(server: Server, port: int, process: int, exchange: Exchange, *, clients: int) -> Turn:
+    """Send files to a server for the duration of a turn."""
+    time.sleep(_RESUMPTION)
+    before, started = cpu_seconds(process), time.perf_counter()
+    latencies = send(server, port, exchange, clients=clients, seconds=TURN)
+    return Turn(time.perf_counter() - started, cpu_seconds(process) - before, latencies)
+
+
+def show(
+    console: Console, results: dict[str, dict[Case, list[tuple[Turn, Turn]]]], loop_ms: dict[str, list[float]]
+) -> None:
     for kind, loops in loop_ms.items():
         base = statistics.median(loops)
         table = Table(
@@ -117,23 +151,22 @@ def show(console: Console, results: dict[Case, list[Load]], loop_ms: dict[str, l
             title=f"{kind}; decode and predict in a loop, one thread: {base:.2f} ms of CPU per file",
         )
         for clients in CLIENTS:
-            ours = results.get((OURS.name, kind, clients), [])
-            for name in dict.fromkeys(name for name, _, _ in results):
-                loads = results[name, kind, clients]
-                rate, cpu, p50, p99 = (
-                    statistics.median(getattr(load, field) for load in loads) for field in ("rate", "cpu", "p50", "p99")
-                )
-                shown = f"{rate:.1f}", _ratio(ours, loads), f"{cpu:.1f}", f"{cpu / base:.2f}", f"{p50:.0f}, {p99:.0f}"
-                table.add_row(str(clients), name, *shown)
+            pairs = {name: by_case[kind, clients] for name, by_case in results.items()}
+            ours = [own for each in pairs.values() for own, _ in each]
+            table.add_row(str(clients), OURS.name, *_row(ours, base))
+            for name, each in pairs.items():
+                ratio = statistics.median(own.rate / other.rate for own, other in each)
+                table.add_row(str(clients), name, *_row([other for _, other in each], base, f"× {ratio:.2f}"))
         console.print(table)
 
 
-def _ratio(ours: list[Load], others: list[Load]) -> str:
-    """Return the ratio of two servers' requests per second, as the median over the rounds."""
-    if not ours or ours is others:
-        return ""
-    ratios = [load.rate / peer.rate for load, peer in zip(ours, others, strict=True)]
-    return f"× {statistics.median(ratios):.2f}"
+def _row(turns: list[Turn], base: float, ratio: str = "") -> tuple[str, ...]:
+    """Return a server's row without its name; `base` is the CPU time of the loop in ms."""
+    latencies = [1000 * latency for turn in turns for latency in turn.latencies]
+    cpu = 1000 * sum(turn.cpu for turn in turns) / len(latencies)
+    p50, p99 = np.percentile(latencies, (50, 99))
+    rate = statistics.median(turn.rate for turn in turns)
+    return f"{rate:.1f}", ratio, f"{cpu:.1f}", f"{cpu / base:.2f}", f"{p50:.0f}, {p99:.0f}"
 
 
 def songs(data: Path | None) -> list[bytes]:
@@ -169,10 +202,9 @@ def loop(classifier: Classifier, bodies: list[bytes], seconds: float) -> float:
     return 1000 * (time.process_time() - started) / number
 
 
-def send(
-    server: Server, port: int, files: list[bytes], expected: list[Probabilities], *, clients: int, seconds: float
-) -> list[float]:
+def send(server: Server, port: int, exchange: Exchange, *, clients: int, seconds: float) -> list[float]:
     """Send files from several clients for some seconds, check all responses, and return the latencies in seconds."""
+    files, expected = exchange
     bodies = [server.body(file) for file in files]
     deadline = time.perf_counter() + seconds
 

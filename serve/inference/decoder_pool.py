@@ -63,7 +63,7 @@ class DecoderPool:
         data: Content,
         on_audio: OnAudio = lambda seconds: None,
         kind: InputKind = LEVELS,
-        on_part: OnPart = lambda part: None,
+        on_part: OnPart | None = None,
     ) -> Song:
         """Return the model input of the given kind for a file.
 
@@ -74,6 +74,8 @@ class DecoderPool:
         Raises:
             RefusalError: see `read`.
         """
+        if on_part is None:
+            return await self.read(data, kind, on_audio)
         soon = asyncio.get_running_loop().call_soon_threadsafe
         return await self.read(data, PartReader(kind, lambda part: soon(on_part, part)), on_audio)
 
