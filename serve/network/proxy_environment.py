@@ -49,6 +49,9 @@ MACHINE = {
     "RAY_SERVE_HAPROXY_BINARY_PATH": str(Path(__file__).with_name("haproxy.sh")),
     "RAYGENRE_PYTHON": sys.executable,  # for haproxy.sh
     "RAY_SERVE_HAPROXY_NBTHREAD": str(min(4, os.cpu_count() or 1)),
+    # Ray would otherwise start replicas at a niceness of 15, so they would have to wait for every other program on the
+    # machine, including Ray's own services.
+    "RAY_worker_niceness": "0",
     "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": f"{_OWN_FOLDER}/haproxy.cfg",
     "RAY_SERVE_HAPROXY_SOCKET_PATH": f"{_OWN_FOLDER}/admin.sock",
     "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": f"{_OWN_FOLDER}/metrics.sock",
