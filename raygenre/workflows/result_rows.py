@@ -111,6 +111,14 @@ ROWS: dict[str, Row] = {
             seeds=(0,),
             average_of="improved-filtered",
         ),
+        Row(
+            "wide-filtered",
+            "improved, with 1.5 times as many channels",
+            "filtered",
+            160,
+            {**_IMPROVED, "width": 48},
+            tested=True,
+        ),
         Row("improved-artists", "improved", "artists", 160, _IMPROVED, tested=True),
         Row(
             "search",
