@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from serve.admission.limits import Limits, LimitSettings
 from serve.admission.proxy_slots import ProxySlots
 from serve.errors import problem
+from serve.network.unread_body import UnreadBodyMiddleware
 
 SAFE_ID = re.compile(r"[A-Za-z0-9._:-]{1,100}")
 
@@ -107,7 +108,8 @@ def middlewares() -> list[Middleware]:
         is_replica = True
     except RayServeException:
         is_replica = False
-    return [Middleware(ProxyMiddleware, limits=Limits.of(LimitSettings()), is_replica=is_replica)]
+    own = Middleware(ProxyMiddleware, limits=Limits.of(LimitSettings()), is_replica=is_replica)
+    return [own, Middleware(UnreadBodyMiddleware)]  # the last one is the outermost
 
 
 def _clean(headers: list[tuple[bytes, bytes]]) -> tuple[str, list[tuple[bytes, bytes]]]:

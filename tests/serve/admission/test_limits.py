@@ -61,7 +61,7 @@ def proxy_response(method: str, app: Callable[..., Any]) -> Message:
     async def receive() -> Message:
         return {"type": "http.request"}
 
-    [middleware] = middlewares()
+    middleware, _ = middlewares()
     wrapped = middleware.cls(app, *middleware.args, **middleware.kwargs)
 
     async def request() -> None:
@@ -104,7 +104,7 @@ def test_the_deployment_takes_its_options_from_the_limits(tmp_path: Path) -> Non
 def test_proxies_get_the_limits_of_the_application(tmp_path: Path) -> None:
     settings = Settings(storage=str(tmp_path), queue_length=132, retry_after=RETRY_AFTER)
     app(settings)
-    [middleware] = middlewares()
+    middleware, _ = middlewares()
     limits = cast(Limits, middleware.kwargs["limits"])
     assert (limits.proxy_requests, limits.retry_after) == (Limits.of(settings).proxy_requests, RETRY_AFTER)
 

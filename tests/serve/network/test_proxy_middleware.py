@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from serve.admission.limits import Limits, LimitSettings
 from serve.network.proxy_environment import DEFAULTS
 from serve.network.proxy_middleware import ProxyMiddleware, middlewares
+from serve.network.unread_body import UnreadBodyMiddleware
 
 LIMITS = Limits.of(LimitSettings(retry_after=3))
 PLAIN = [[b"content-type", b"text/plain; charset=utf-8"]]
@@ -160,4 +161,4 @@ def test_the_middleware_adds_little_latency() -> None:
 def test_ray_imports_the_middleware() -> None:
     module, _, name = DEFAULTS["RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"].rpartition(".")
     assert (module, name) == (middlewares.__module__, middlewares.__name__)
-    assert [str(middleware.cls) for middleware in middlewares()] == [str(ProxyMiddleware)]
+    assert [str(each.cls) for each in middlewares()] == [str(ProxyMiddleware), str(UnreadBodyMiddleware)]
