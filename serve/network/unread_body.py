@@ -1,4 +1,4 @@
-"""Middleware that lets clients receive a response that is sent before their body has arrived.
+"""Middleware that lets clients receive a response sent before their body has arrived.
 
 A request may be refused early, for example because its body is too large. If the connection were closed while the
 client is still sending, the operating system would reset it, and the client, or HAProxy, could lose the response: this

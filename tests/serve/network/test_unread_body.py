@@ -50,7 +50,7 @@ def events(app: object, arriving: Sequence[Message], *, method: str = "POST") ->
 
 
 @pytest.mark.parametrize("end", [LAST, DISCONNECT], ids=["last-part", "disconnect"])
-def test_the_rest_of_a_body_is_read_before_an_early_response_ends(end: Message) -> None:
+def test_the_rest_of_a_body_is_read_before_a_response_ends(end: Message) -> None:
     assert events(refuse, [PART, PART, end]) == ["more", "received", "received", "received", "end"]
 
 
@@ -62,7 +62,7 @@ def test_requests_without_a_body_are_passed_on() -> None:
     assert events(refuse, [], method="GET") == ["end"]
 
 
-def test_a_body_that_does_not_end_is_read_for_a_limited_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endless_body_is_read_for_a_limited_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unread_body, "SECONDS", 0.05)
     started = time.monotonic()
     assert events(refuse, [PART]) == ["more", "received", "end"]
