@@ -3,7 +3,8 @@
 A request may be refused early, for example because its body is too large. If the connection were closed while the
 client is still sending, the operating system would reset it, and the client, or HAProxy, could lose the response: this
 happened to one in 200 bodies just above the limit. The rest of the body is therefore read and discarded before the
-response ends, for a short time.
+response ends, as long as it keeps arriving. A client that pauses has nothing on its way that could cause a reset, so
+slow clients do not occupy a replica.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ from contextlib import suppress
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 SECONDS = 2.0  # maximum time for which a body is read after the response
+PAUSE_SECONDS = 0.1  # time without data after which it is no longer read
 
 
 class UnreadBodyMiddleware:
@@ -34,9 +36,11 @@ class UnreadBodyMiddleware:
             return message
 
         async def discard_rest() -> None:
+            now = asyncio.get_running_loop().time
+            end = now() + SECONDS
             with suppress(TimeoutError):
-                async with asyncio.timeout(SECONDS):
-                    while not is_read:
+                while not is_read and now() < end:
+                    async with asyncio.timeout_at(min(end, now() + PAUSE_SECONDS)):
                         await receive_and_note()
 
         async def send_and_discard(message: Message) -> None:
