@@ -78,7 +78,8 @@ bench-quick: .venv/bench ## run smaller benchmarks with the same ratios, in a fe
 	$(BIN)/python benchmarks/orchestration.py --sleepers 4 --seconds 5 --trials 20
 	$(BIN)/python benchmarks/startup.py --repeats 1
 	$(BIN)/python -m benchmarks.tracking --trials 5
-	$(BIN)/python -m benchmarks.serving --rounds 1 --seconds 2 $(ARGS)
+	$(BIN)/python -m benchmarks.serving --rounds 1 --seconds 2 --only "FastAPI + uvicorn" --only LitServe \
+		--only "mlflow models serve" --only "Ray Serve, defaults" $(ARGS)
 	$(BIN)/python -m benchmarks.batch --songs 40 --many 0
 	$(BIN)/python -m benchmarks.studies --trials 4 --epochs 1
 

@@ -1,6 +1,6 @@
 """Compares the endpoint with other servers that serve the same classifier over HTTP.
 
-Run from the project's folder (TIME minutes on 2 cores):
+Run from the project's folder (40 minutes on 2 cores):
     pip install -e '.[bench]'
     python -m benchmarks.serving                  # synthetic images and songs
     python -m benchmarks.serving --data PATH      # images of a dataset, and its MP3s if it has any
